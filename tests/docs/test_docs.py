@@ -1,0 +1,101 @@
+"""The documents and the program say the same: verbs, error codes, settings, links."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from sync_cloud_storage.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "sync_cloud_storage"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+CODE = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+")
+NO_CODES = {"AWS4-HMAC-SHA256", "ISO-8859-1", "UTF-8", "UNSIGNED-PAYLOAD"}  # words that only look like one
+
+
+def _texts(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Every text constant, and whether something is put in behind it (an f-string)."""
+    inside = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inside |= {id(value) for value in node.values}
+            first = node.values[0] if node.values else None
+            if isinstance(first, ast.Constant):
+                yield str(first.value), len(node.values) > 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value, False
+
+
+def _codes() -> set[str]:
+    """Every error code that the source can produce; `AZ-` stands for a code that ends in a number from a service."""
+    found = set()
+    for file in SOURCE.rglob("*.py"):
+        for text, goes_on in _texts(ast.parse(file.read_text())):
+            if goes_on and re.fullmatch(r"(?:[A-Z][A-Z0-9]*-)+", text):
+                found.add(text)
+            code, colon, _ = text.partition(": ")
+            if CODE.fullmatch(code) and (colon or code == text):
+                found.add(code)
+    return found - NO_CODES
+
+
+def _verbs(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, verb in command.commands.items():
+            yield from _verbs(verb, (*words, name))
+    if words:
+        yield " ".join(words)
+
+
+@pytest.mark.parametrize("verb", sorted(_verbs(main)))
+def test_every_verb_is_in_the_documents(verb: str) -> None:
+    """A verb that `scs --help` shows is explained in the README or in docs/."""
+    places = [file for file in DOCUMENTS if re.search(rf"\bscs {re.escape(verb)}\b", file.read_text())]
+    assert places, f"`scs {verb}` stands in no document"
+
+
+@pytest.mark.parametrize("code", sorted(_codes()))
+def test_every_code_has_a_way_out(code: str) -> None:
+    """An error code that the program can print has its line in the runbook, with what to do."""
+    wanted = f"`{code}<" if code.endswith("-") else f"`{code}`"
+    assert wanted in (ROOT / "docs" / "runbook.md").read_text(), f"{code} stands in no line of docs/runbook.md"
+
+
+def test_the_runbook_knows_no_dead_codes() -> None:
+    """A code in the first column of the runbook is one that the program can print."""
+    listed = re.findall(r"^\| `([A-Z][A-Z0-9-]+)[`<]", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert listed, "the runbook has no table of codes"
+    assert sorted(set(listed) - _codes()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """A link from one document to a file of this repository finds it."""
+    links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_named_files_exist() -> None:
+    """A script, test or document that the README names is there."""
+    named = re.findall(r"`((?:scripts|docs|tests|benchmarks|src)/[\w./-]+)`", (ROOT / "README.md").read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_installed_command_is_ours() -> None:
+    """`scs --help` runs as installed, and shows every verb of the first row."""
+    shown = subprocess.run(["scs", "--help"], capture_output=True, text=True, check=True).stdout
+    assert isinstance(main, click.Group)
+    assert [verb for verb in main.commands if verb not in shown] == []
