@@ -1,0 +1,331 @@
+"""The pump: drives many stories in one thread, their requests over libcurl's multi interface.
+
+Sockets are watched with epoll (libcurl's own `select` cannot see descriptors above 1,023). One pump lives in each worker;
+it knows nothing of blobs. Not thread-safe: only `Aside` and `Together` leave its thread, and they come back to it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import pycurl
+
+from sync_cloud_storage.http.lanes import Lanes
+from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Together
+from sync_cloud_storage.http.transfer import Transfer, Transfers
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.http.messages import Command, Story
+
+GROUP_MAX = 64  # stories that wait for one `Together`; enough to spread a flush, few enough to hold little back
+GROUP_WAIT_S = 0.02
+
+_READ_OR_WRITE = {pycurl.POLL_IN: select.EPOLLIN, pycurl.POLL_OUT: select.EPOLLOUT, pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT}
+
+
+class _Telling:
+    """One story on its way."""
+
+    __slots__ = ("done", "over", "siblings", "story", "transfer")
+
+    def __init__(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        self.story = story
+        self.done = done
+        self.transfer: Transfer | None = None  # in flight for this story
+        self.siblings: _Siblings | None = None  # children it waits for
+        self.over = False
+
+
+class _Siblings:
+    """The children of one `Each`."""
+
+    __slots__ = ("at_once", "left", "open", "parent", "values")
+
+    def __init__(self, parent: _Telling, stories: Any, at_once: int) -> None:
+        self.parent = parent
+        self.left = enumerate(stories)
+        self.at_once = at_once
+        self.open: dict[int, _Telling] = {}
+        self.values: dict[int, Any] = {}
+
+
+class Pump:
+    """Drives stories.
+
+    Args:
+        lanes: How many requests may be in flight; learns from the answers.
+        stall_s: A transfer slower than 1 KiB/s for this long is broken off.
+        threads: For `Aside` and `Together`.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, lanes: Lanes, *, stall_s: float = 60.0, threads: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lanes = lanes
+        self.active = 0  # stories not yet over (children not counted)
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._clock = clock
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, lanes.most * 2 + 8)
+        self._transfers = Transfers(stall_s)
+        self._poll = select.epoll()
+        self._polled: set[int] = set()
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._curl_due: float | None = None
+        self._in_flight: dict[pycurl.Curl, tuple[Transfer, _Telling]] = {}
+        self._waiting: deque[tuple[Request, _Telling]] = deque()
+        self._ready: deque[tuple[_Telling, Any, BaseException | None]] = deque()
+        self._timers: list[tuple[float, int, _Telling]] = []
+        self._order = count()
+        self._groups: dict[Callable[..., Any], tuple[float, list[tuple[Any, _Telling]]]] = {}
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scs-aside")
+        self._aside = 0
+        self._came_back: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._bell, self._answer_bell)
+
+    # ------------------------------------------------------------------------------------------------ outside
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire now."""
+        return len(self._in_flight)
+
+    def watch(self, fd: int, call: Callable[[], None]) -> None:
+        """Call *call* whenever *fd* can be read."""
+        self._watched[fd] = call
+        self._poll.register(fd, select.EPOLLIN)
+
+    def start(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Begin a story; *done* gets its value, or the exception that ended it."""
+        self.active += 1
+
+        def over(value: Any, error: BaseException | None) -> None:
+            self.active -= 1
+            done(value, error)
+
+        self._ready.append((_Telling(story, over), None, None))
+
+    def turn(self, longest_s: float) -> None:
+        """Let everything that can go on go on, then wait for the next event, *longest_s* at most."""
+        self._go_on()
+        if not self._ready:
+            self._wait(longest_s)
+        self._collect()
+        self._go_on()
+
+    def cancel(self) -> None:
+        """End all stories where they stand; their `done` is not called."""
+        tellings = {telling for _, telling in self._in_flight.values()} | {t for _, t in self._waiting} | {t for t, _, _ in self._ready}
+        tellings |= {t for _, _, t in self._timers} | {t for _, group in self._groups.values() for _, t in group}
+        self._waiting.clear()
+        self._ready.clear()
+        self._timers.clear()
+        self._groups.clear()
+        for telling in tellings:
+            self._drop(telling)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def close(self) -> None:
+        """End all stories and let go of all connections."""
+        self.cancel()
+        self._transfers.close()
+        self._multi.close()
+        self._poll.close()
+        os.close(self._bell)
+
+    # ---------------------------------------------------------------------------------------------- telling
+
+    def _go_on(self) -> None:
+        now = self._clock()
+        while self._timers and self._timers[0][0] <= now:
+            self._ready.append((heapq.heappop(self._timers)[2], None, None))
+        ready = self._ready
+        while ready:
+            telling, value, error = ready.popleft()
+            if not telling.over:
+                self._tell(telling, value, error)
+        self._launch()
+        for function, (due, group) in list(self._groups.items()):
+            # Nothing else can join soon when nothing is on the wire or aside: waiting would only be waiting.
+            if len(group) >= GROUP_MAX or due <= now or not (self._in_flight or self._aside):
+                del self._groups[function]
+                self._gather(function, group)
+
+    def _tell(self, telling: _Telling, value: Any, error: BaseException | None) -> None:
+        try:
+            command = telling.story.send(value) if error is None else telling.story.throw(error)
+        except StopIteration as end:
+            telling.over = True
+            telling.done(end.value, None)
+        except Exception as failure:  # noqa: BLE001 - whatever ends a story belongs to whoever started it
+            telling.over = True
+            telling.done(None, failure)
+        else:
+            self._obey(command, telling)
+
+    def _obey(self, command: Command, telling: _Telling) -> None:
+        if isinstance(command, Request):
+            self._waiting.append((command, telling))
+        elif isinstance(command, Together):
+            _, group = self._groups.setdefault(command.function, (self._clock() + GROUP_WAIT_S, []))
+            group.append((command.item, telling))
+        elif isinstance(command, Aside):
+            self._send_aside(lambda: command.function(*command.arguments), [telling], lambda value: [value])
+        elif isinstance(command, Pause):
+            heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
+        else:
+            telling.siblings = _Siblings(telling, command.stories, command.at_once)
+            self._next_siblings(telling.siblings)
+
+    # --------------------------------------------------------------------------------------------- children
+
+    def _next_siblings(self, family: _Siblings) -> None:
+        while len(family.open) < family.at_once:
+            nxt = next(family.left, None)
+            if nxt is None:
+                break
+            number, story = nxt
+            child = _Telling(story, lambda value, error, number=number: self._child_over(family, number, value, error))  # type: ignore[misc]
+            family.open[number] = child
+            self._ready.append((child, None, None))
+        if not family.open:
+            family.parent.siblings = None
+            self._ready.append((family.parent, [family.values[n] for n in sorted(family.values)], None))
+
+    def _child_over(self, family: _Siblings, number: int, value: Any, error: BaseException | None) -> None:
+        del family.open[number]
+        if error is None:
+            family.values[number] = value
+            self._next_siblings(family)
+            return
+        for child in family.open.values():
+            self._drop(child)
+        family.open.clear()
+        family.parent.siblings = None
+        self._ready.append((family.parent, None, error))
+
+    def _drop(self, telling: _Telling) -> None:
+        """End a story where it stands, with all that it waits for."""
+        if telling.over:
+            return
+        telling.over = True
+        if telling.transfer is not None:
+            self._end_transfer(telling.transfer)
+        if telling.siblings is not None:
+            for child in telling.siblings.open.values():
+                self._drop(child)
+        telling.story.close()
+
+    # ---------------------------------------------------------------------------------------------- threads
+
+    def _gather(self, function: Callable[..., Any], group: list[tuple[Any, _Telling]]) -> None:
+        items = [item for item, telling in group if not telling.over]
+        tellings = [telling for _, telling in group if not telling.over]
+        if items:
+            self._send_aside(lambda: function(items), tellings, list)
+
+    def _send_aside(self, work: Callable[[], Any], tellings: list[_Telling], spread: Callable[[Any], Sequence[Any]]) -> None:
+        self._aside += 1
+
+        def run() -> None:
+            try:
+                values = list(spread(work()))
+            except Exception as error:  # noqa: BLE001 - raised again in the stories
+                values = [error] * len(tellings)
+            self._came_back.put(lambda: self._back(tellings, values))
+            os.eventfd_write(self._bell, 1)
+
+        self._threads.submit(run)
+
+    def _back(self, tellings: list[_Telling], values: Sequence[Any]) -> None:
+        self._aside -= 1
+        for telling, value in zip(tellings, values, strict=True):
+            failed = isinstance(value, BaseException)
+            self._ready.append((telling, None, value) if failed else (telling, value, None))
+
+    def _answer_bell(self) -> None:
+        os.eventfd_read(self._bell)
+        while not self._came_back.empty():
+            self._came_back.get()()
+
+    # -------------------------------------------------------------------------------------------------- curl
+
+    def _launch(self) -> None:
+        while self._waiting and len(self._in_flight) < self.lanes.limit:
+            request, telling = self._waiting.popleft()
+            if telling.over:
+                continue
+            transfer = self._transfers.begin(request, self.lanes.share(len(self._in_flight) + 1))
+            telling.transfer = transfer
+            self._in_flight[transfer.curl] = (transfer, telling)
+            self._multi.add_handle(transfer.curl)
+
+    def _end_transfer(self, transfer: Transfer) -> None:
+        del self._in_flight[transfer.curl]
+        self._multi.remove_handle(transfer.curl)
+        self.bytes_in += transfer.bytes_in
+        self.bytes_out += transfer.bytes_out
+        self._transfers.give_back(transfer)
+
+    def _collect(self) -> None:
+        while True:
+            left, good, bad = self._multi.info_read()
+            for curl, code, text in [(c, 0, "") for c in good] + bad:
+                transfer, telling = self._in_flight[curl]
+                answer = transfer.answer(code, text)
+                self._end_transfer(transfer)
+                telling.transfer = None
+                self.lanes.learn(answer if transfer.failure is None else None)
+                self._ready.append((telling, answer, transfer.failure))
+            if not left:
+                return
+
+    def _socket(self, event: int, fd: int, _multi: object, _data: object) -> None:
+        if event == pycurl.POLL_REMOVE:
+            if fd in self._polled:
+                self._polled.discard(fd)
+                try:
+                    self._poll.unregister(fd)
+                except OSError:  # already closed: the kernel forgot it too
+                    return
+        elif fd in self._polled:
+            self._poll.modify(fd, _READ_OR_WRITE[event])
+        else:
+            self._polled.add(fd)
+            self._poll.register(fd, _READ_OR_WRITE[event])
+
+    def _timer(self, milliseconds: int) -> None:
+        self._curl_due = None if milliseconds < 0 else self._clock() + milliseconds / 1000
+
+    def _wait(self, longest_s: float) -> None:
+        now = self._clock()
+        due = [now + longest_s]
+        if self._curl_due is not None:
+            due.append(self._curl_due)
+        if self._timers:
+            due.append(self._timers[0][0])
+        due.extend(at for at, _ in self._groups.values())
+        for fd, mask in self._poll.poll(max(0.0, min(due) - now)):
+            call = self._watched.get(fd)
+            if call is not None:
+                call()
+                continue
+            bits = pycurl.CSELECT_IN if mask & select.EPOLLIN else 0
+            bits |= pycurl.CSELECT_OUT if mask & select.EPOLLOUT else 0
+            bits |= pycurl.CSELECT_ERR if mask & (select.EPOLLERR | select.EPOLLHUP) else 0
+            self._multi.socket_action(fd, bits)
+        if self._curl_due is not None and self._curl_due <= self._clock():
+            self._curl_due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)

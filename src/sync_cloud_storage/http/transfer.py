@@ -1,0 +1,171 @@
+"""One request on one libcurl handle, and the pool of handles that are made ready once and used many times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pycurl
+
+from sync_cloud_storage.http.messages import Response
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.http.messages import Line, Request
+
+CONNECT_TIMEOUT_S = 20
+BUFFER_BYTES = 512 << 10  # libcurl's largest: fewer, larger pieces for hashing and writing
+MAX_HEADER_BYTES = 64 << 10
+MAX_POOLS = 12
+
+_OFFLINE = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY})
+_CERTIFICATE = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR})
+
+
+class CertificateRefused(Exception):
+    """The other side's certificate is not to be trusted; going on would be going on without TLS."""
+
+
+class Transfer:
+    """One request in flight."""
+
+    __slots__ = ("_chunks", "_lines", "_request", "_taking", "bytes_in", "bytes_out", "curl", "failure", "pool")
+
+    def __init__(self, curl: pycurl.Curl, request: Request, pool: list[pycurl.Curl]) -> None:
+        self.curl = curl
+        self.pool = pool
+        self.failure: BaseException | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._request = request
+        self._lines: list[bytes] = []
+        self._chunks: list[bytes] = []
+        self._taking: bool | None = None
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.HTTPHEADER, request.headers)
+        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        if request.sink is None:
+            curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
+            curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
+        else:
+            curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        if request.source is not None:
+            curl.setopt(pycurl.INFILESIZE_LARGE, request.source.size_bytes)
+            curl.setopt(pycurl.READFUNCTION, self._read)
+            curl.setopt(pycurl.SEEKFUNCTION, self._seek)
+        elif request.method in {"PUT", "POST"}:
+            curl.setopt(pycurl.POSTFIELDS, request.body)
+            self.bytes_out = len(request.body)
+
+    def answer(self, code: int, text: str) -> Response:
+        """The response, once libcurl is through with it (*code* 0) or gave up."""
+        body = b"".join(self._chunks)
+        self.bytes_in += len(body)
+        if code in _CERTIFICATE:
+            self.failure = CertificateRefused(text)
+        if code:
+            return Response(0, {}, body, broken=text or f"libcurl error {code}", offline=code in _OFFLINE)
+        return Response(int(self.curl.getinfo(pycurl.RESPONSE_CODE)), self._headers(), body)
+
+    def _headers(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in self._lines:
+            name, colon, value = line.partition(b":")
+            if colon:
+                found[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
+            elif line.startswith(b"HTTP/"):
+                found.clear()  # an interim answer (100 Continue) came before
+        return found
+
+    def _write(self, data: bytes) -> int:
+        sink = self._request.sink
+        try:
+            if self._taking is None:
+                self._taking = sink.begin(int(self.curl.getinfo(pycurl.RESPONSE_CODE)), self._headers())  # type: ignore[union-attr]
+            if self._taking:
+                self.bytes_in += len(data)
+                sink.write(data)  # type: ignore[union-attr]
+            elif sum(map(len, self._chunks)) + len(data) <= self._request.max_body_bytes:
+                self._chunks.append(data)
+        except Exception as failure:  # noqa: BLE001 - libcurl cannot carry it; the pump raises it in the story
+            self.failure = failure
+            return -1
+        return len(data)
+
+    def _read(self, count: int) -> bytes | int:
+        try:
+            data = self._request.source.read(count)  # type: ignore[union-attr]
+        except Exception as failure:  # noqa: BLE001 - as in _write
+            self.failure = failure
+            return pycurl.READFUNC_ABORT
+        self.bytes_out += len(data)
+        return data
+
+    def _seek(self, offset: int, origin: int) -> int:
+        if offset or origin:
+            return pycurl.SEEKFUNC_CANTSEEK
+        self._request.source.rewind()  # type: ignore[union-attr]
+        self.bytes_out = 0
+        return pycurl.SEEKFUNC_OK
+
+
+class Transfers:
+    """Makes transfers on pooled handles: what stays the same from request to request is set once."""
+
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = max(1, round(stall_s))
+        self._pools: dict[tuple[Line, str, bool, bool], list[pycurl.Curl]] = {}
+
+    def begin(self, request: Request, rate: int) -> Transfer:
+        """Make *request* ready to go, at *rate* bytes a second (0: as fast as it goes)."""
+        shape = (request.line, request.method, request.source is not None, request.sink is not None)
+        pool = self._pools.get(shape)
+        if pool is None:
+            while len(self._pools) >= MAX_POOLS:  # credentials were renewed: the oldest lines are dead
+                del self._pools[next(iter(self._pools))]
+            pool = self._pools[shape] = []
+        curl = pool.pop() if pool else self._new(request)
+        curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
+        curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, rate)
+        return Transfer(curl, request, pool)
+
+    def give_back(self, transfer: Transfer) -> None:
+        """The handle may be used again."""
+        transfer.pool.append(transfer.curl)
+
+    def close(self) -> None:
+        """Free all handles."""
+        for pool in self._pools.values():
+            for curl in pool:
+                curl.close()
+        self._pools.clear()
+
+    def _new(self, request: Request) -> pycurl.Curl:
+        line = request.line
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
+        curl.setopt(pycurl.LOW_SPEED_TIME, self._stall_s)
+        curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)  # never carry a SAS or a signature to where somebody else points
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.PROXY, line.proxy)  # "" also keeps libcurl from reading the environment on its own
+        if line.no_proxy:
+            curl.setopt(pycurl.NOPROXY, line.no_proxy)
+        if line.ca_file:
+            curl.setopt(pycurl.CAINFO, line.ca_file)
+        if line.raw_path:
+            curl.setopt(pycurl.PATH_AS_IS, 1)
+        if line.sigv4:
+            curl.setopt(pycurl.AWS_SIGV4, line.sigv4)
+            curl.setopt(pycurl.USERPWD, line.userpwd)
+        if request.source is not None:
+            curl.setopt(pycurl.UPLOAD, 1)
+        elif request.method in {"PUT", "POST"}:
+            curl.setopt(pycurl.POST, 1)
+        if request.method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        elif request.method != "GET":
+            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+        return curl

@@ -1,0 +1,336 @@
+"""The values that everybody here talks about. Floor 0: no I/O, no clock, no knowledge of the services.
+
+All are `NamedTuple`s: immutable, comparable, and the cheapest thing Python can send to another process (a million of
+them cross that border in a run). Times are UTC text (`2026-11-23T03:18:30Z`), sizes are bytes, ETags are opaque words
+without their quotes, checksums are what `checksum.py` says. A word on the three families:
+
+*tasks* go down to a worker (`ListContainers`, `ListBlobs`, `Look`, `Download`, `Upload`, `Check`), *results* come back
+(everything in `Result`), *views* are what faces print (`Totals`, `Problem`, `Progress`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class BlobStatus(IntEnum):
+    """The codes of `sync.azure_status` and `sync.s3_status` since 2019."""
+
+    PENDING = 0
+    DONE = 1
+    FAILED = 2
+
+
+class ContainerStatus(IntEnum):
+    """The codes of `containers.status` since 2019."""
+
+    PENDING = 0
+    LIVE = 100
+    LISTED = 200
+    NOT_FOUND = 404
+    EMPTY = 503
+
+
+class Leg(IntEnum):
+    """The two legs of the journey; which pair of columns a failure belongs to."""
+
+    AZURE = 0
+    S3 = 1
+
+
+# --------------------------------------------------------------------------------------------------- from the source
+
+
+class Container(NamedTuple):
+    """A container as the account lists it."""
+
+    name: str
+    last_modified: str
+    etag: str
+
+
+class Blob(NamedTuple):
+    """A blob as the source describes it, in a listing or in the answer to a HEAD.
+
+    `content_md5` is base64 as the service writes it, "" where it has none. `headers` are the HTTP properties that
+    follow the blob (`content-type`, `content-encoding`, `content-language`, `content-disposition`, `cache-control`)
+    and `metadata` the user's own pairs; both are JSON objects as text, "" when empty.
+    """
+
+    name: str
+    size_bytes: int
+    etag: str
+    last_modified: str
+    content_md5: str = ""
+    headers: str = ""
+    metadata: str = ""
+    kind: str = "BlockBlob"  # BlockBlob, PageBlob, AppendBlob
+    tier: str = ""  # Hot, Cool, Cold, Archive ...; "" where the account has no tiers
+
+
+class Place(NamedTuple):
+    """Where a blob goes: its object key, its path on the NAS, and why it does not go at all.
+
+    `nas_fold` is `nas_path` under NFC and case folding: two places with equal folds would be one file on some NAS.
+    `skip_reason` is "" for a blob that moves. `error` is "" or `CODE: sentence` for a name that cannot be moved.
+    """
+
+    s3_key: str
+    nas_path: str
+    nas_fold: str
+    skip_reason: str = ""
+    error: str = ""
+
+
+# --------------------------------------------------------------------------------------------------------------- tasks
+
+
+class ListContainers(NamedTuple):
+    """List the account's containers from *marker* on ("" is the start)."""
+
+    marker: str = ""
+
+
+class ListBlobs(NamedTuple):
+    """List one container's blobs from *marker* on ("" is the start)."""
+
+    container: str
+    marker: str = ""
+
+
+class Look(NamedTuple):
+    """Ask the source what a blob is now (HEAD): it changed under us, or a listing no longer has it."""
+
+    id: int
+    container: str
+    blob: str
+
+
+class Download(NamedTuple):
+    """Bring one version of one blob to the NAS.
+
+    `may_replace`: the file at `nas_path` is one that we wrote, or the user said so; otherwise a file that is already
+    there is adopted when its bytes are right, and never overwritten.
+    """
+
+    id: int
+    container: str
+    blob: str
+    size_bytes: int
+    etag: str
+    content_md5: str
+    nas_path: str
+    may_replace: bool = False
+
+
+class Upload(NamedTuple):
+    """Bring one file from the NAS to S3.
+
+    `upload_id`: "" when no multipart upload was ever begun for this key, "?" when one may be open whose id was never
+    written down (killed in between), else the id.
+    """
+
+    id: int
+    container: str
+    blob: str
+    etag: str
+    size_bytes: int
+    crc64nvme: str
+    nas_path: str
+    s3_key: str
+    headers: str
+    metadata: str
+    upload_id: str = ""
+    may_replace: bool = False
+
+
+class Check(NamedTuple):
+    """Prove one row: its NAS file, its object, or both. `read_nas` re-hashes the file."""
+
+    id: int
+    container: str
+    blob: str
+    size_bytes: int
+    crc64nvme: str
+    nas_path: str  # "" when there is no file to look at
+    s3_key: str  # "" when there is no object to look at
+    read_nas: bool = False
+
+
+Task = ListContainers | ListBlobs | Look | Download | Upload | Check
+
+
+# ------------------------------------------------------------------------------------------------------------- results
+
+
+class ContainersPage(NamedTuple):
+    """One page of the account. `next_marker` is "" on the last."""
+
+    marker: str
+    next_marker: str
+    containers: tuple[Container, ...]
+
+
+class BlobsPage(NamedTuple):
+    """One page of a container: blobs and where each goes. `next_marker` is "" on the last."""
+
+    container: str
+    marker: str
+    next_marker: str
+    blobs: tuple[tuple[Blob, Place], ...]
+
+
+class ContainerFailed(NamedTuple):
+    """A container could not be listed. `not_found`: the service says that it does not exist."""
+
+    container: str
+    code: str
+    sentence: str
+    not_found: bool
+
+
+class Downloaded(NamedTuple):
+    """The bytes of version *etag* are durable at *nas_path* (fsynced, renamed, folder fsynced).
+
+    `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
+    network this time: 0 for a file that was already there and right.
+    """
+
+    id: int
+    etag: str
+    crc64nvme: str
+    md5: str
+    bytes_moved: int
+    at_utc: str
+
+
+class UploadOpened(NamedTuple):
+    """A multipart upload is open for this row; kept so that it can go on, or be ended, after a crash."""
+
+    id: int
+    upload_id: str
+
+
+class Uploaded(NamedTuple):
+    """S3 holds the bytes, said so itself, and its checksum was compared with the download's.
+
+    `s3_checksum` is the full-object CRC64NVME that the endpoint gave back, "" where an endpoint has none.
+    """
+
+    id: int
+    etag: str
+    s3_etag: str
+    s3_checksum: str
+    version_id: str
+    bytes_moved: int
+    at_utc: str
+
+
+class Seen(NamedTuple):
+    """The answer to `Look`: the blob as it is now."""
+
+    id: int
+    blob: Blob
+
+
+class Gone(NamedTuple):
+    """The answer to `Look`: the source has no such blob any more."""
+
+    id: int
+    at_utc: str
+
+
+class Checked(NamedTuple):
+    """What a `Check` found; "" means as it should be, else `CODE: sentence`. None: not looked at."""
+
+    id: int
+    nas: str | None
+    s3: str | None
+
+
+class Failed(NamedTuple):
+    """One blob could not be moved on one leg. `etag` says which version was meant."""
+
+    id: int
+    leg: Leg
+    etag: str
+    code: str
+    sentence: str
+
+
+class Rotten(NamedTuple):
+    """The file on the NAS is not what was downloaded: the row goes back to pending, with the reason."""
+
+    id: int
+    code: str
+    sentence: str
+
+
+class Stopped(NamedTuple):
+    """A fault of the environment: the run ends, nothing is marked failed. Mirrors an `EnvironmentFault`."""
+
+    code: str
+    sentence: str
+    hint: str
+
+
+Result = (
+    ContainersPage
+    | BlobsPage
+    | ContainerFailed
+    | Downloaded
+    | UploadOpened
+    | Uploaded
+    | Seen
+    | Gone
+    | Checked
+    | Failed
+    | Rotten
+    | Stopped
+)
+
+
+# --------------------------------------------------------------------------------------------------------------- views
+
+
+class Totals(NamedTuple):
+    """The catalog in sums. Every listed blob is in exactly one of skipped, failed, pending, downloaded, uploaded.
+
+    `downloaded` counts rows on the NAS that still wait for S3; `uploaded` those that are done; `gone` (a subset of the
+    others) those that the source no longer has. Sizes in bytes.
+    """
+
+    containers: int
+    containers_pending: int
+    containers_failed: int
+    blobs: int
+    bytes: int
+    skipped: int
+    failed: int
+    pending: int
+    pending_bytes: int
+    downloaded: int
+    downloaded_bytes: int
+    uploaded: int
+    uploaded_bytes: int
+    gone: int
+
+
+class Problem(NamedTuple):
+    """One thing that did not go well, for people: a row of the view `problems`."""
+
+    container: str
+    blob: str  # "" for a container's own trouble
+    leg: str  # list, azure, s3
+    code: str
+    sentence: str
+
+
+class PageOutcome(NamedTuple):
+    """What a page of blobs changed in the catalog. `suspects`: rows that the page should have held and did not."""
+
+    added: int
+    changed: int
+    unchanged: int
+    suspects: tuple[Look, ...]
