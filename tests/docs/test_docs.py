@@ -12,6 +12,7 @@ import click
 import pytest
 
 from sync_cloud_storage.cli import main
+from sync_cloud_storage.settings.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,8 @@ SOURCE = ROOT / "src" / "sync_cloud_storage"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 CODE = re.compile(r"[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+")
+_README = (ROOT / "README.md").read_text()
+
 NO_CODES = {"AWS4-HMAC-SHA256", "ISO-8859-1", "UTF-8", "UNSIGNED-PAYLOAD"}  # words that only look like one
 
 
@@ -66,6 +69,14 @@ def test_every_verb_is_in_the_documents(verb: str) -> None:
     assert places, f"`scs {verb}` stands in no document"
 
 
+@pytest.mark.parametrize("name", sorted({name for one in TABLE for name in (*one.env, one.toml) if name}))
+def test_every_setting_is_in_the_readme(name: str) -> None:
+    """A name that the environment or `scs.toml` may hold stands in the README's table."""
+    if name.islower() and f"`{name.upper()}`" in _README:  # `https_proxy` is known by its capitals
+        return
+    assert f"`{name}`" in _README or f"`[[{name}]]`" in _README
+
+
 @pytest.mark.parametrize("code", sorted(_codes()))
 def test_every_code_has_a_way_out(code: str) -> None:
     """An error code that the program can print has its line in the runbook, with what to do."""
@@ -89,7 +100,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_named_files_exist() -> None:
     """A script, test or document that the README names is there."""
-    named = re.findall(r"`((?:scripts|docs|tests|benchmarks|src)/[\w./-]+)`", (ROOT / "README.md").read_text())
+    named = re.findall(r"`((?:scripts|docs|tests|benchmarks|src)/[\w./-]+)`", _README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 
