@@ -104,7 +104,7 @@ def main() -> int:
             s3 = servers.enter_context(moto.running(FOLDER / "servers"))
             _client(s3).create_bucket(Bucket=BUCKET)
             _write_settings(azure, s3)
-            _journey(steps, azure, s3)
+            proven = _journey(steps, azure, s3)
     except DemoFailedError as failure:
         print(f"\nThe demo failed: {failure}", file=sys.stderr)
         return 1
@@ -113,10 +113,17 @@ def main() -> int:
             "\nStopped. Every server that the demo started is gone; what it made so far is in demo/.", file=sys.stderr
         )
         return 130
+    steps.say("What was proven")
+    print(f"""{proven}
+  It took {time.monotonic() - steps.began_s:.0f} s. All servers are gone. This is left for you to look at, and yours to delete:
+    {FOLDER}/storage.sqlite   the catalog
+    {FOLDER}/report.json      the report of the last xcheck
+    {FOLDER}/nas              the NAS""")
     return 0
 
 
-def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> None:
+def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> str:
+    """All of it; gives what it proved."""
     steps.say(f"A video platform: {len(account.containers())} containers, one blob of 300 MB, names that break tools")
     count = account.fill(azure)
     print(f"{count:,} blobs written.")
@@ -125,7 +132,7 @@ def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> None:
     for words in (["init"], ["sync"], ["download"], ["upload"]):
         steps.scs(*words)
     steps.say("Prove it: every row against Azure's listing, the NAS and S3")
-    steps.scs("xcheck", into=None)
+    steps.scs("xcheck")
     steps.scs("status")
 
     changes = account.changes()
@@ -145,11 +152,10 @@ def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> None:
     steps.say("Ask somebody else: rclone shares no code with us, and reads every byte on both sides")
     judged = _judge_rclone(azure, s3)
     alone = _judge_ourselves(azure, s3)
+    return _conclusion(report, judged, alone)
 
-    _tell(steps, report, judged, alone)
 
-
-def _tell(steps: Steps, report: Path, judged: int, alone: int) -> None:
+def _conclusion(report: Path, judged: int, alone: int) -> str:
     with contextlib.closing(sqlite3.connect(f"file:{FOLDER / 'storage.sqlite'}?mode=ro", uri=True)) as catalog:
         rows, done, size = catalog.execute(
             "SELECT count(*), sum(azure_status = 1 AND s3_status = 1), sum(size) FROM sync"
@@ -157,18 +163,11 @@ def _tell(steps: Steps, report: Path, judged: int, alone: int) -> None:
     json.loads(report.read_text())  # a report that cannot be read proves nothing
     if rows != done or rows != judged + alone:
         raise DemoFailedError(f"The catalog has {rows} blobs and {done} done; rclone and we compared {judged + alone}.")
-    steps.say("What was proven")
-    print(
-        f"""
+    return f"""
   {done:,} of {rows:,} blobs, {size / 1e6:,.0f} MB, are in S3, byte for byte as in Azure:
-  rclone compared {judged:,}, this script {alone} whose names rclone cannot say, and the catalog says the same.
+  rclone compared {judged:,}, this script the {alone} whose names rclone cannot say, and the catalog says the same.
   In the second run only what had changed was moved.
-
-  It took {time.monotonic() - steps.began_s:.0f} s. All servers are gone; this is left for you to look at, and yours to delete:
-    {FOLDER}/storage.sqlite   the catalog; try  sqlite3 demo/storage.sqlite .tables
-    {FOLDER}/report.json      the report of the last xcheck
-    {FOLDER}/nas              the NAS"""
-    )
+"""
 
 
 def _judge_rclone(azure: AzureAt, s3: S3At) -> int:
