@@ -115,7 +115,7 @@ def main() -> int:
         return 130
     steps.say("What was proven")
     print(f"""{proven}
-  It took {time.monotonic() - steps.began_s:.0f} s. All servers are gone. This is left for you to look at, and yours to delete:
+  It took {time.monotonic() - steps.began_s:.0f} s. All servers are gone. This is left to look at:
     {FOLDER}/storage.sqlite   the catalog
     {FOLDER}/report.json      the report of the last xcheck
     {FOLDER}/nas              the NAS""")
