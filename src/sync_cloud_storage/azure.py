@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.http.messages import Story
 
 API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Encoded="true"`) came with 2021-02-12
-PAGE_BLOBS = 5000  # the service's own maximum
+PAGE_MOST = 5000  # the service's own maximum
 LIST_BODY_MAX = 64 << 20
 SAS_LIFE = timedelta(days=7)
 SKEW = timedelta(minutes=15)
@@ -147,12 +147,12 @@ class Azure:
         self._patience = patience
         self._wall = wall
 
-    def containers(self, marker: str) -> Story[tuple[tuple[Container, ...], str]]:
-        """One page of the account's containers from *marker* on, and the next marker ("" at the end).
+    def containers(self, marker: str, *, most: int = PAGE_MOST) -> Story[tuple[tuple[Container, ...], str]]:
+        """One page of the account's containers from *marker* on, *most* of them, and the next marker ("" at the end).
 
         System containers (`$root`, `$web`) are listed too; `$logs` and the change feed are the service's own and not.
         """
-        asked = {"comp": "list", "maxresults": str(PAGE_BLOBS), "include": "system"} | ({"marker": marker} if marker else {})
+        asked = {"comp": "list", "maxresults": str(most), "include": "system"} | ({"marker": marker} if marker else {})
         page = yield from self._page("", asked, "the account's list of containers")
         found = []
         for node in page.iterfind("Containers/Container"):
@@ -163,7 +163,7 @@ class Azure:
 
     def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
         """One page of a container's blobs from *marker* on, and the next marker ("" at the end)."""
-        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_BLOBS)} | ({"marker": marker} if marker else {})
+        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | ({"marker": marker} if marker else {})
         page = yield from self._page(quote(container, safe="$"), asked, f"the list of container '{container}'")
         blobs = page.find("Blobs")
         return [_blob(node) for node in blobs if node.tag == "Blob"] if blobs is not None else [], page.findtext("NextMarker") or ""

@@ -105,6 +105,7 @@ class Look(NamedTuple):
     id: int
     container: str
     blob: str
+    etag: str = ""  # the version that we know
 
 
 class Download(NamedTuple):
@@ -146,7 +147,10 @@ class Upload(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Prove one row: its NAS file, its object, or both. `read_nas` re-hashes the file."""
+    """Prove one row: its NAS file, its object, or both.
+
+    `deep` reads: the file is hashed again, and so is an object about which the endpoint has no checksum to give.
+    """
 
     id: int
     container: str
@@ -155,7 +159,7 @@ class Check(NamedTuple):
     crc64nvme: str
     nas_path: str  # "" when there is no file to look at
     s3_key: str  # "" when there is no object to look at
-    read_nas: bool = False
+    deep: bool = False
 
 
 Task = ListContainers | ListBlobs | Look | Download | Upload | Check
@@ -242,11 +246,15 @@ class Gone(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a `Check` found; "" means as it should be, else `CODE: sentence`. None: not looked at."""
+    """What a `Check` found; "" means as it should be, else `CODE: sentence`. None: not looked at.
+
+    `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
+    """
 
     id: int
     nas: str | None
     s3: str | None
+    proven: bool = False
 
 
 class Failed(NamedTuple):
@@ -265,6 +273,7 @@ class Rotten(NamedTuple):
     id: int
     code: str
     sentence: str
+    etag: str = ""
 
 
 class Stopped(NamedTuple):

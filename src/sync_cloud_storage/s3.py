@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
+from sync_cloud_storage import checksum
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind
 from sync_cloud_storage.http.messages import Line, Request, Response, Source
 from sync_cloud_storage.http.retry import S3 as S3_TABLE
@@ -181,24 +182,24 @@ class S3:
                 return None
             raise
         full = answer.header("x-amz-checksum-type") != "COMPOSITE"
-        checksum = answer.header("x-amz-checksum-crc64nvme") if full else ""
-        return Stored(int(answer.header("content-length") or "0"), answer.header("etag").strip('"'), checksum, answer.header("x-amz-version-id"))
+        crc = answer.header("x-amz-checksum-crc64nvme") if full else ""
+        return Stored(int(answer.header("content-length") or "0"), answer.header("etag").strip('"'), crc, answer.header("x-amz-version-id"))
 
     def read(self, key: str, sink: Sink) -> Story[None]:
         """The whole object into *sink*."""
         yield from ask(lambda: self._request("GET", key, sink=sink), self._judge(key), self._patience)
 
-    def put(self, key: str, body: bytes | Source, checksum: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
-        """Store an object whole; the endpoint checks *checksum* on arrival.
+    def put(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
+        """Store an object whole; the endpoint checks *crc* on arrival.
 
         Args:
             key: Its key.
             body: The bytes, or where they stream from.
-            checksum: CRC64NVME of the body, S3's text form.
+            crc: CRC64NVME of the body, S3's text form.
             about: Header lines from `about_object`.
             replace: Whether an object that is there already may be written over; if not, BlobFault S3-EXISTS (REPLAN).
         """
-        lines = (f"x-amz-checksum-crc64nvme: {checksum}", *self._conditions(replace), *about)
+        lines = (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
         source = body if not isinstance(body, bytes) else None
         size = body.size_bytes if not isinstance(body, bytes) else len(body)
         answer = yield from ask(
@@ -235,18 +236,18 @@ class S3:
             if _text(answer.body, "IsTruncated") != "true" or not marker:
                 return found
 
-    def put_part(self, key: str, upload_id: str, number: int, source: Source, checksum: str) -> Story[Part]:
-        """Send one part; the endpoint checks *checksum* on arrival."""
+    def put_part(self, key: str, upload_id: str, number: int, source: Source, crc: str) -> Story[Part]:
+        """Send one part; the endpoint checks *crc* on arrival."""
         asked = {"partNumber": str(number), "uploadId": upload_id}
-        lines = (f"x-amz-checksum-crc64nvme: {checksum}",)
+        lines = (f"x-amz-checksum-crc64nvme: {crc}",)
         answer = yield from ask(lambda: self._request("PUT", key, asked, lines, source=source), self._judge(key), self._patience)
-        return Part(number, source.size_bytes, answer.header("etag").strip('"'), checksum)
+        return Part(number, source.size_bytes, answer.header("etag").strip('"'), crc)
 
-    def close_upload(self, key: str, upload_id: str, parts: Sequence[Part], checksum: str, size_bytes: int, *, replace: bool) -> Story[Stored]:
-        """Make the parts one object; the endpoint holds the combined checksum of its parts against *checksum*."""
+    def close_upload(self, key: str, upload_id: str, parts: Sequence[Part], crc: str, size_bytes: int, *, replace: bool) -> Story[Stored]:
+        """Make the parts one object; the endpoint holds the combined checksum of its parts against *crc*."""
         listed = "".join(f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_part_sum(part)}</Part>' for part in parts)
         body = f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'.encode()
-        lines = (f"x-amz-checksum-crc64nvme: {checksum}", "x-amz-checksum-type: FULL_OBJECT", f"x-amz-mp-object-size: {size_bytes}", "Content-Type: application/xml", *self._conditions(replace))
+        lines = (f"x-amz-checksum-crc64nvme: {crc}", "x-amz-checksum-type: FULL_OBJECT", f"x-amz-mp-object-size: {size_bytes}", "Content-Type: application/xml", *self._conditions(replace))
 
         def judged(answer: Response) -> Verdict | None:
             if answer.status == 200 and b"<Error>" in answer.body:  # documented: the 200 was sent before the work was done
@@ -323,6 +324,26 @@ class S3:
             lines.append("Content-Type: application/octet-stream")  # else libcurl says that it is a form
         line = self._line._replace(userpwd=f"{access.key}:{access.secret}")
         return Request(method, url, line, tuple(lines), body, source, sink, max_body_bytes)
+
+
+class HashSink:
+    """Sink: nothing is kept but the checksum."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.crc = 0
+
+    def begin(self, status: int, headers: dict[str, str]) -> bool:
+        """Start over."""
+        del headers
+        self.received = 0
+        self.crc = 0
+        return status == 200
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.received += len(data)
+        self.crc = checksum.crc64nvme(data, self.crc)
 
 
 def _line_safe(value: str) -> str:

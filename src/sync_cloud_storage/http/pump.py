@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pycurl
 
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Together
+from sync_cloud_storage.http.messages import Aside, Pause, Request, Together
 from sync_cloud_storage.http.transfer import Transfer, Transfers
 
 if TYPE_CHECKING:

@@ -46,8 +46,11 @@ class Transfer:
             curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
             curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
         else:
+            request.sink.received = 0  # an answer without a body never gets to begin()
             curl.setopt(pycurl.WRITEFUNCTION, self._write)
+            curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
         if request.source is not None:
+            request.source.rewind()
             curl.setopt(pycurl.INFILESIZE_LARGE, request.source.size_bytes)
             curl.setopt(pycurl.READFUNCTION, self._read)
             curl.setopt(pycurl.SEEKFUNCTION, self._seek)

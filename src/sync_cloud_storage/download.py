@@ -1,0 +1,318 @@
+"""The verb *download*: one version of one blob from the source to the NAS, whole and durable, or not at all.
+
+Small blobs come in one answer and are hashed, written, flushed and renamed in groups, away from the network's thread.
+Middle ones stream into their file. Large ones come in ranges side by side, each with If-Match, and go on after a kill
+with the ranges they had; what is already there is read again before it is believed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3
+from sync_cloud_storage.errors import BlobFault, Kind, ScsError
+from sync_cloud_storage.http.messages import Aside, Each, Together
+from sync_cloud_storage.listing import look
+from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Look, Seen
+from sync_cloud_storage.nas import Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sync_cloud_storage.azure import Azure
+    from sync_cloud_storage.http.messages import Response, Story
+    from sync_cloud_storage.nas import Nas, Partial, Temp
+
+SMALL_BYTES = 512 << 10  # up to here a blob is one answer in memory
+RANGES_AT_ONCE = 8
+RETRIES_AFTER_DISK = 2  # a temporary file that could not be made durable is thrown away and fetched again
+HASH_STEP_BYTES = 1 << 20
+
+
+class Downloader:
+    """Brings blobs to one NAS.
+
+    Args:
+        azure: Where from.
+        nas: Where to.
+        range_bytes: Length of the ranges of a large blob; a blob of more than two of them is large.
+        now: UTC text.
+    """
+
+    def __init__(self, azure: Azure, nas: Nas, *, range_bytes: int, now: Callable[[], str]) -> None:
+        self._azure = azure
+        self._nas = nas
+        self._range_bytes = range_bytes
+        self._now = now
+
+    def download(self, task: Download) -> Story[Downloaded | Seen | Gone | Failed]:
+        """The whole way of one blob. Environment faults are raised; everything else is a result."""
+        try:
+            return (yield from self._bring(task))
+        except BlobFault as fault:
+            if fault.kind is Kind.REPLAN:
+                return (yield from self._replan(task))
+            return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
+
+    def _replan(self, task: Download) -> Story[Seen | Gone | Failed]:
+        try:
+            return (yield from look(Look(task.id, task.container, task.blob, task.etag), self._azure, self._now))
+        except BlobFault as fault:
+            return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
+
+    def _bring(self, task: Download) -> Story[Downloaded]:
+        if task.size_bytes <= SMALL_BYTES:
+            way = self._small
+        else:
+            there: Downloaded | None = yield Aside(self._already_there, (task,))
+            if there is not None:
+                return there
+            way = self._streamed if task.size_bytes <= 2 * self._range_bytes else self._in_ranges
+        suspect = ""
+        for attempt in range(RETRIES_AFTER_DISK + 1):
+            try:
+                return (yield from way(task))
+            except _WrongBytes as wrong:
+                # The same wrong bytes twice: the stored MD5 is wrong at the source, not the transfer.
+                if suspect == wrong.crc64nvme:
+                    raise _source_md5(task) from None
+                if attempt == RETRIES_AFTER_DISK:
+                    raise BlobFault("AZ-MD5", f"{_name(task)}: the bytes do not have the MD5 that the source says.", "Run again with --retry-failed.") from None
+                suspect = wrong.crc64nvme
+            except BlobFault as fault:
+                if fault.kind is not Kind.RETRY or not fault.code.startswith("NAS-") or attempt == RETRIES_AFTER_DISK:
+                    raise
+        raise AssertionError  # the last round returns or raises
+
+    # ------------------------------------------------------------------------------------------- three ways
+
+    def _small(self, task: Download) -> Story[Downloaded]:
+        span = (0, task.size_bytes)
+        answer: Response = yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes)
+        return (yield Together(self._store, _Small(task, answer.body)))
+
+    def _streamed(self, task: Download) -> Story[Downloaded]:
+        temp: Temp = yield Aside(self._nas.temp, (task.id,))
+        done = False
+        try:
+            into = _WholeFile(temp, task)
+            yield from self._azure.read(task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into)
+            result = _evidence(task, into.hashed, self._now())
+            done = True
+        finally:
+            if not done:
+                temp.discard()
+        return (yield from self._publish(task, temp, result))
+
+    def _in_ranges(self, task: Download) -> Story[Downloaded]:
+        partial: Partial = yield Aside(self._nas.partial, (task.id, task.etag, task.size_bytes))
+        keep = False
+        try:
+            had = sum(length for _, length, _ in partial.done)
+            md5 = _Follower(partial, Running(md5=True)) if task.content_md5 else None
+            spans = list(_missing(partial.done, task.size_bytes, self._range_bytes))
+            yield Each((self._range(task, partial, span, md5) for span in spans), RANGES_AT_ONCE)
+            if md5 is not None:
+                yield from md5.catch_up()
+            whole = combine_all((crc, length) for _, length, crc in sorted(partial.done))
+            crc = crc_to_s3(whole)
+            if md5 is not None and md5.hashed.md5_base64 != task.content_md5:
+                raise _WrongBytes(crc)
+            result = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
+            keep = True
+        except (GeneratorExit, ScsError) as error:
+            # Stopped, or the network is away: the finished ranges are worth keeping. Wrong or outdated bytes are not.
+            keep = not isinstance(error, _WrongBytes) and not (isinstance(error, BlobFault) and error.kind is Kind.REPLAN)
+            if keep:
+                partial.close()
+            raise
+        finally:
+            if not keep:
+                partial.discard()
+        return (yield from self._publish(task, partial, result))
+
+    def _range(self, task: Download, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> Story[None]:
+        into = _RangeOfFile(partial, span)
+        yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes, into)
+        partial.finished(span[0], span[1] - span[0], into.crc)
+        if md5 is not None:
+            yield from md5.catch_up()
+
+    # ------------------------------------------------------------------------------------------- to the disk
+
+    def _publish(self, task: Download, temp: Temp | Partial, result: Downloaded) -> Story[Downloaded]:
+        try:
+            yield Together(self._nas.publish, Publication(temp, task.nas_path, task.may_replace))
+        except BlobFault as fault:
+            if fault.code != "NAS-EXISTS":
+                raise
+            # A run before this one may have been killed between the rename and the commit: the same bytes are ours.
+            size, crc = yield Aside(self._nas.hash_file, (task.nas_path,))
+            if (size, crc_to_s3(crc)) != (task.size_bytes, result.crc64nvme):
+                raise
+        return result
+
+    def _store(self, group: Sequence[_Small]) -> Sequence[Downloaded | ScsError]:
+        """Hash, write and publish many small blobs; what is already there and right is left alone."""
+        outcomes: dict[int, Downloaded | ScsError] = {}
+        publications: list[tuple[_Small, Publication]] = []
+        for small in group:
+            task = small.task
+            hashed = Running(md5=bool(task.content_md5))
+            hashed.update(small.body)
+            try:
+                outcomes[task.id] = _evidence(task, hashed, self._now())
+                temp = self._nas.temp(task.id)
+                temp.write(small.body)
+                publications.append((small, Publication(temp, task.nas_path, task.may_replace)))
+            except ScsError as error:
+                outcomes[task.id] = error
+        errors = self._nas.publish([publication for _, publication in publications])
+        for (small, _), error in zip(publications, errors, strict=True):
+            if error is not None and not (error.code == "NAS-EXISTS" and self._holds(small)):
+                outcomes[small.task.id] = error
+        return [outcomes[small.task.id] for small in group]
+
+    def _holds(self, small: _Small) -> bool:
+        """Whether the file at the blob's place has just these bytes: a run before this one was killed after the rename."""
+        return self._nas.hash_file(small.task.nas_path) == (small.task.size_bytes, crc64nvme(small.body))
+
+    def _already_there(self, task: Download) -> Downloaded | None:
+        """Adopt a file that is there and proves to be this version: size and the source's own MD5."""
+        if not task.content_md5 or self._nas.size_of(task.nas_path) != task.size_bytes:
+            return None
+        hashed = Running(md5=True)
+        with self._nas.open_read(task.nas_path) as file:
+            offset = 0
+            while data := file.read_at(offset, HASH_STEP_BYTES):
+                hashed.update(data)
+                offset += len(data)
+        if hashed.md5_base64 != task.content_md5:
+            return None
+        return Downloaded(task.id, task.etag, crc_to_s3(hashed.crc), task.content_md5, 0, self._now())
+
+
+class _Small(NamedTuple):
+    task: Download
+    body: bytes
+
+
+class _WrongBytes(BlobFault):
+    """The bytes that came are not those that the source's MD5 speaks of."""
+
+    def __init__(self, crc64nvme: str) -> None:
+        super().__init__("AZ-MD5", "The bytes do not have the MD5 that the source says.")
+        self.crc64nvme = crc64nvme
+
+
+class _WholeFile:
+    """Sink: a whole blob into its temporary file, hashed as it passes."""
+
+    def __init__(self, temp: Temp, task: Download) -> None:
+        self._temp = temp
+        self._size_bytes = task.size_bytes
+        self._md5 = bool(task.content_md5)
+        self.received = 0
+        self.hashed = Running(md5=self._md5)
+
+    def begin(self, status: int, headers: dict[str, str]) -> bool:
+        """Start over."""
+        del headers
+        self.received = 0
+        self.hashed = Running(md5=self._md5)
+        return status == 200
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; more than the blob has are counted, not kept."""
+        offset = self.received
+        self.received += len(data)
+        if self.received <= self._size_bytes:
+            self._temp.write_at(offset, data)
+            self.hashed.update(data)
+
+
+class _RangeOfFile:
+    """Sink: one range of a large blob into its place."""
+
+    def __init__(self, partial: Partial, span: tuple[int, int]) -> None:
+        self._partial = partial
+        self._begin, self._end = span
+        self.received = 0
+        self.crc = 0
+
+    def begin(self, status: int, headers: dict[str, str]) -> bool:
+        """Start over. A 200 is the whole blob and none of our business."""
+        del headers
+        self.received = 0
+        self.crc = 0
+        return status == 206
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; more than the range has are counted, not kept."""
+        offset = self._begin + self.received
+        self.received += len(data)
+        if offset + len(data) <= self._end:
+            self._partial.write_at(offset, data)
+            self.crc = crc64nvme(data, self.crc)
+
+
+class _Follower:
+    """MD5 of a file whose ranges arrive in any order: follows the front of what is there, out of the page cache."""
+
+    def __init__(self, partial: Partial, hashed: Running) -> None:
+        self.hashed = hashed
+        self._partial = partial
+        self._busy = False
+
+    def catch_up(self) -> Story[None]:
+        """Hash what has become contiguous; returns at once while another story is at it."""
+        if self._busy:
+            return
+        self._busy = True
+        while (front := self._front()) > self.hashed.size_bytes:
+            yield Aside(self._hash_to, (front,))
+        self._busy = False
+
+    def _front(self) -> int:
+        front = self.hashed.size_bytes
+        for offset, length, _ in sorted(self._partial.done):
+            if offset <= front < offset + length:
+                front = offset + length
+        return front
+
+    def _hash_to(self, front: int) -> None:
+        while self.hashed.size_bytes < front:
+            offset = self.hashed.size_bytes
+            self.hashed.update(self._partial.read_at(offset, min(HASH_STEP_BYTES, front - offset)))
+
+
+def _evidence(task: Download, hashed: Running, at_utc: str) -> Downloaded:
+    crc = crc_to_s3(hashed.crc)
+    if task.content_md5 and hashed.md5_base64 != task.content_md5:
+        raise _WrongBytes(crc)
+    return Downloaded(task.id, task.etag, crc, hashed.md5_base64, task.size_bytes, at_utc)
+
+
+def _missing(done: Sequence[tuple[int, int, int]], size_bytes: int, step: int) -> list[tuple[int, int]]:
+    """The spans of *size_bytes* that no finished range covers, none longer than *step*."""
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for offset, length, _ in [*sorted(done), (size_bytes, 0, 0)]:
+        while at < offset:
+            end = min(at + step, offset)
+            spans.append((at, end))
+            at = end
+        at = max(at, offset + length)
+    return spans
+
+
+def _source_md5(task: Download) -> BlobFault:
+    return BlobFault(
+        "AZ-MD5-SOURCE",
+        f"{_name(task)}: two downloads gave the same bytes, and they do not have the Content-MD5 stored at the source; whoever wrote it was wrong, or the blob is damaged there.",
+        "Compare the blob with its origin; then set its Content-MD5 right at the source and sync again.",
+    )
+
+
+def _name(task: Download) -> str:
+    return f"blob '{task.blob}' in container '{task.container}'"

@@ -1,0 +1,128 @@
+"""Workers as processes of this machine, each with a pipe.
+
+Workers ignore Ctrl-C: the parent tells them what to do. They die with their parent (PR_SET_PDEATHSIG, and the end of
+the pipe), so that a second run never meets a worker of the first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.errors import ScsError
+from sync_cloud_storage.executors import Lost
+from sync_cloud_storage.model import Stopped
+from sync_cloud_storage.worker import Report, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sync_cloud_storage.worker import Message, Setup
+
+_PR_SET_PDEATHSIG = 1  # Source: prctl(2)
+END_S = 5.0
+
+
+class Processes:
+    """An executor of *workers* processes, each built from *setup*."""
+
+    def __init__(self, setup: Setup, workers: int) -> None:
+        self.workers = workers
+        context = multiprocessing.get_context("spawn")  # a fork would copy locks and TLS state of this process's threads
+        self._pipes: dict[Connection, int] = {}
+        self._children = []
+        for number in range(workers):
+            ours, theirs = context.Pipe()
+            child = context.Process(target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True)
+            child.start()
+            theirs.close()
+            self._pipes[ours] = number
+            self._children.append(child)
+        self._by_number = {number: pipe for pipe, number in self._pipes.items()}
+
+    def send(self, worker: int, message: Message) -> None:
+        """Give *message* to a worker; the pump empties its pipe at every turn, so this hardly ever waits."""
+        try:
+            self._by_number[worker].send(message)
+        except OSError:
+            return  # its end is reported by receive()
+
+    def receive(self, longest_s: float) -> Sequence[tuple[int, Report | Lost]]:
+        """What the workers had to say."""
+        said: list[tuple[int, Report | Lost]] = []
+        for pipe in wait(list(self._pipes), longest_s):
+            number = self._pipes[pipe]  # type: ignore[index]  # wait() gives back what it was given
+            try:
+                said.append((number, pipe.recv()))  # type: ignore[union-attr]
+            except (EOFError, OSError):
+                child = self._children[number]
+                child.join(END_S)
+                del self._pipes[pipe]  # type: ignore[arg-type]
+                said.append((number, Lost(f"worker {number} ended with code {child.exitcode}")))
+        return said
+
+    def close(self) -> None:
+        """End all workers."""
+        for pipe in self._by_number.values():
+            pipe.close()
+        for child in self._children:
+            child.join(END_S)
+            if child.is_alive():
+                child.kill()
+                child.join()
+
+
+def work(pipe: Connection, setup: Setup, parent: int) -> None:
+    """The life of a worker process."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask to die with it
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # A pipe that is full must not stop the network: a thread of its own waits for it.
+    outbox: SimpleQueue[Report | None] = SimpleQueue()
+    sender = threading.Thread(target=_send_all, args=(pipe, outbox), daemon=True)
+    sender.start()
+    try:
+        worker = Worker(setup, outbox.put)
+    except ScsError as error:
+        outbox.put(Report((Stopped(error.code, error.sentence, error.hint),), (), 0, 0, 0, 0, drained=True))
+        outbox.put(None)
+        sender.join()
+        _wait_for_end(pipe)
+        return
+    ended = threading.Event()
+
+    def hear() -> None:
+        try:
+            while pipe.poll():
+                worker.take(pipe.recv())
+        except (EOFError, OSError):
+            ended.set()
+
+    worker.pump.watch(pipe.fileno(), hear)
+    while not ended.is_set():
+        worker.turn(0.5)
+    os._exit(0)  # the parent wants no more of us; threads may be in the middle of slow disk work
+
+
+def _send_all(pipe: Connection, outbox: SimpleQueue[Report | None]) -> None:
+    while (report := outbox.get()) is not None:
+        try:
+            pipe.send(report)
+        except OSError:
+            return  # the parent is gone
+
+
+def _wait_for_end(pipe: Connection) -> None:
+    try:
+        while True:
+            pipe.recv()
+    except (EOFError, OSError):
+        return

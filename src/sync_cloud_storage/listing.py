@@ -1,0 +1,55 @@
+"""The verb *list*: the account's containers and a container's blobs, page by page, each blob with its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.errors import BlobFault
+from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Gone, Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync_cloud_storage.azure import Azure
+    from sync_cloud_storage.http.messages import Story
+    from sync_cloud_storage.model import ListBlobs, ListContainers, Look, Result
+    from sync_cloud_storage.names import Placement
+
+PAGES_AHEAD = 4  # pages of one container read before the catalog has them: bounds what a fast listing may pile up
+
+_NO_CONTAINER = "AZ-404-CONTAINER"
+
+
+def list_containers(task: ListContainers, azure: Azure) -> Story[ContainersPage]:
+    """One page of the account."""
+    containers, next_marker = yield from azure.containers(task.marker)
+    if next_marker and next_marker == task.marker:
+        raise BlobFault("AZ-LIST-LOOP", "The account's listing gave the same page marker twice.", "Run again; if it stays so, ask Azure support.")
+    return ContainersPage(task.marker, next_marker, containers)
+
+
+def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callable[[Result], None]) -> Story[Result]:
+    """Up to PAGES_AHEAD pages of one container: all but the last through *give*, the last as the value.
+
+    A page whose `next_marker` is not "" says where to go on.
+    """
+    marker = task.marker
+    try:
+        for ahead in range(PAGES_AHEAD):
+            blobs, next_marker = yield from azure.blobs(task.container, marker)
+            if next_marker and next_marker == marker:
+                raise BlobFault("AZ-LIST-LOOP", f"The listing of container '{task.container}' gave the same page marker twice.", "Run again; if it stays so, ask Azure support.")
+            page = BlobsPage(task.container, marker, next_marker, tuple((blob, placement.place(task.container, blob)) for blob in blobs))
+            if not next_marker or ahead == PAGES_AHEAD - 1:
+                return page
+            give(page)
+            marker = next_marker
+    except BlobFault as fault:
+        return ContainerFailed(task.container, fault.code, str(fault), not_found=fault.code == _NO_CONTAINER)
+    raise AssertionError  # PAGES_AHEAD is at least 1
+
+
+def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone]:
+    """What one blob is now: a listing no longer holds it, or it changed while it was read."""
+    blob = yield from azure.look(task.container, task.blob)
+    return Seen(task.id, blob) if blob is not None else Gone(task.id, now())

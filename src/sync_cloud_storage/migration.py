@@ -1,0 +1,343 @@
+"""`Migration`: puts the parts together. The library's face, one method a verb; `cli.py` calls nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.catalog import Catalog
+from sync_cloud_storage.endpoints import Endpoints
+from sync_cloud_storage.errors import EnvironmentFault, UsageFault
+from sync_cloud_storage.executors.processes import Processes
+from sync_cloud_storage.nas import Nas, create_marker
+from sync_cloud_storage.progress import InitReport, Meter, Outcome, StatusReport
+from sync_cloud_storage.run import Containers, Feeds, Listings, Looks, Rows, Rules, Run, Tally
+from sync_cloud_storage.settings import write_templates
+from sync_cloud_storage.worker import Rate, Renew, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Protocol
+
+    from sync_cloud_storage.executors import Executor
+    from sync_cloud_storage.model import Leg
+    from sync_cloud_storage.progress import Progress
+    from sync_cloud_storage.settings import Settings
+    from sync_cloud_storage.worker import Message
+
+    class Stop(Protocol):
+        """Says whether, and by which signal, a person wants the run to stop."""
+
+        signal_name: str
+
+        def is_set(self) -> bool: ...
+        def wait(self, timeout: float) -> bool: ...
+
+
+LANES_AUTO = 128  # requests in flight over all workers; they begin with fewer and learn
+WORKERS_MOST = 8
+TICK_S = 0.25
+RENEW_EVERY_S = 30.0
+PROBLEMS_SHOWN = 20
+
+
+class Migration:
+    """One account, one NAS, one bucket, one catalog.
+
+    Args:
+        settings: All of them.
+        listener: Is told how it goes, a few times a second.
+        stop: Set by a person who wants the run to end cleanly.
+    """
+
+    def __init__(self, settings: Settings, listener: Callable[[Progress], None], stop: Stop) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._stop = stop
+        self._ends = Endpoints(settings)
+
+    # ------------------------------------------------------------------------------------------------- verbs
+
+    def init(self) -> InitReport:
+        """Make the catalog, the NAS marker and the two settings files, each only where it is missing."""
+        settings = self._settings
+        names = (".env", "scs.toml")
+        had = [name for name in names if (settings.folder / name).exists()]
+        written = write_templates(settings.folder)
+        is_new = not settings.db_file.exists()
+        marker = ""
+        with Catalog.create(settings.db_file, _now) as catalog:
+            if settings.media_folder is not None:
+                marker = create_marker(settings.media_folder, catalog.nas_id() or uuid.uuid4().hex)
+                catalog.claim(account=settings.azure.account, bucket=settings.target.bucket, nas_id=marker)
+        return InitReport(str(settings.db_file), is_new, marker, tuple(map(str, written)), tuple(had), settings.missing("azure", "nas", "target"))
+
+    def sync(self, what: str, *, everything: bool, containers: tuple[str, ...]) -> Outcome:
+        """List the account into the catalog."""
+        with self._working("sync", azure=True) as work:
+            if what in {"containers", "both"}:
+                work.list_containers()
+            work.only(containers)
+            if everything:
+                work.catalog.reset_all()
+            if what in {"blobs", "both"}:
+                work.drive(Feeds(Looks(), listings=work.listings()))
+            return work.outcome()
+
+    def reset_live(self) -> int:
+        """Set live containers back to pending; how many."""
+        with Catalog.open(self._settings.db_file, _now) as catalog:
+            return catalog.reset_live(self._settings.is_live)
+
+    def download(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome:
+        """Bring pending blobs to the NAS."""
+        with self._working("download", azure=True, nas=True) as work:
+            work.only(containers)
+            work.prepare(retry_failed=retry_failed, leg="azure")
+            work.drive(Feeds(Looks(), downloads=work.downloads()))
+            return work.outcome()
+
+    def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome:
+        """Bring downloaded files to S3."""
+        with self._working("upload", nas=True, target=True) as work:
+            work.only(containers)
+            work.prepare(retry_failed=retry_failed, leg="s3")
+            work.drive(Feeds(Looks(), uploads=work.uploads()))
+            return work.outcome()
+
+    def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome:
+        """List what may be new, download and upload, all at the same time; with *watch_s* again and again."""
+        with self._working("run", azure=True, nas=True, target=True) as work:
+            work.list_containers()
+            work.only(containers)
+            work.prepare(retry_failed=retry_failed)
+            while True:
+                work.catalog.reset_live(self._settings.is_live)
+                work.drive(Feeds(Looks(), listings=work.listings(), uploads=work.uploads(), downloads=work.downloads()))
+                if watch_s is None or self._stop.wait(watch_s):
+                    return work.outcome()
+                work.list_containers()
+
+    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome:
+        """Hold a fresh listing, the NAS and S3 against the catalog."""
+        with self._working("xcheck", azure=True, nas=True, target=True) as work:
+            work.list_containers()
+            work.only(containers)
+            work.catalog.reset_all()
+            work.drive(Feeds(Looks(), listings=work.listings()))
+            work.drive(Feeds(Looks(), checks=work.checks(deep=deep)))
+            return work.outcome(checked=True)
+
+    def status(self) -> StatusReport:
+        """What the catalog says, without touching it."""
+        with Catalog.read(self._settings.db_file) as catalog:
+            return StatusReport(str(self._settings.db_file), catalog.totals(), catalog.container_counts(), catalog.last_run(), tuple(catalog.problems(PROBLEMS_SHOWN)))
+
+    def clean(self) -> Path:
+        """Forget the catalog; where its backup is."""
+        return Catalog.forget(self._settings.db_file, _now)
+
+    # ------------------------------------------------------------------------------------------------ inside
+
+    @contextmanager
+    def _working(self, verb: str, *, azure: bool = False, nas: bool = False, target: bool = False) -> Iterator[_Work]:
+        settings = self._settings
+        wanted = (("azure", azure), ("nas", nas), ("target", target))
+        settings.require(*(name for name, needed in wanted if needed))  # type: ignore[arg-type]
+        settings.apply_environment()
+        with Catalog.open(settings.db_file, _now) as catalog:
+            nas_door = self._open_nas(catalog) if nas else None
+            catalog.claim(account=settings.azure.account if azure else "", bucket=settings.target.bucket if target else "", nas_id=nas_door.nas_id if nas_door else "")
+            self._ends.greet(azure=azure, s3=target)
+            work = _Work(verb, settings, catalog, nas_door, self._ends, self._listener, self._stop, azure=azure, target=target)
+            catalog.begin_run(verb)
+            result = "ended by an error"
+            try:
+                yield work
+                result = f"stopped by {self._stop.signal_name}" if self._stop.is_set() else "done"
+            except EnvironmentFault as fault:
+                result = fault.sentence
+                raise
+            finally:
+                work.close()
+                catalog.end_run(result)
+
+    def _open_nas(self, catalog: Catalog) -> Nas:
+        folder = self._settings.media_folder
+        if folder is None:
+            raise UsageFault("SET-MISSING", "MEDIA_FOLDER is not set.", "Put it into .env.")
+        return Nas.open(folder, catalog.nas_id() or None)
+
+
+class _Work:
+    """One verb at work: the catalog, the workers, and what was done so far."""
+
+    def __init__(
+        self,
+        verb: str,
+        settings: Settings,
+        catalog: Catalog,
+        nas: Nas | None,
+        ends: Endpoints,
+        listener: Callable[[Progress], None],
+        stop: Stop,
+        *,
+        azure: bool,
+        target: bool,
+    ) -> None:
+        self.catalog = catalog
+        self._verb = verb
+        self._settings = settings
+        self._nas = nas
+        self._ends = ends
+        self._listener = listener
+        self._stop = stop
+        self._azure = azure
+        self._target = target
+        self._tally = Tally()
+        self._wanted: Callable[[str], bool] = lambda _: True
+        self._began_s = time.monotonic()
+        self._meter = Meter(verb, self._began_s)
+        self._told_at = self._renewed_at = self._began_s
+        self._rate = self._allowed_rate()
+        self._executor: Executor | None = None
+
+    def close(self) -> None:
+        """End the workers and let go of the NAS."""
+        if self._executor is not None:
+            self._executor.close()
+        if self._nas is not None:
+            self._nas.sweep(self.catalog.is_pending_download)
+            self._nas.close()
+
+    # ------------------------------------------------------------------------------------------------- feeds
+
+    def only(self, containers: tuple[str, ...]) -> None:
+        """Look at these containers and no others; none named: at all.
+
+        Raises:
+            UsageFault: One of them is not in the catalog.
+        """
+        unknown = [name for name in containers if not self.catalog.has_container(name)]
+        if unknown:
+            raise UsageFault(
+                "CONTAINER-UNKNOWN",
+                f"There is no container '{unknown[0]}' in the catalog of account '{self._settings.azure.account}'.",
+                "Check the name; `scs sync containers` lists the account's containers anew.",
+            )
+        if containers:
+            self._wanted = frozenset(containers).__contains__
+
+    def prepare(self, *, retry_failed: bool, leg: Leg | str | None = None) -> None:
+        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
+        if retry_failed:
+            self.catalog.retry_failed(leg)
+        if self._nas is not None:
+            self._nas.sweep(self.catalog.is_pending_download)
+
+    def list_containers(self) -> None:
+        """Bring the account's containers up to date."""
+        self.drive(Feeds(Looks(), containers=Containers(self.catalog)))
+
+    def listings(self) -> Listings:
+        """Pending containers."""
+        return Listings(self.catalog, self._wanted)
+
+    def downloads(self) -> Rows:
+        """Pending blobs."""
+        overwrite = self._settings.overwrite
+        return Rows(lambda after, limit: [t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_downloads(after, limit)], self._wanted)
+
+    def uploads(self) -> Rows:
+        """Files that wait for S3."""
+        overwrite = self._settings.overwrite
+        from_bytes = self._settings.transfer.multipart_from_bytes
+        return Rows(
+            lambda after, limit: [t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_uploads(after, limit, from_bytes)], self._wanted
+        )
+
+    def checks(self, *, deep: bool) -> Rows:
+        """All rows that claim to be somewhere."""
+        return Rows(lambda after, limit: [t._replace(deep=deep) for t in self.catalog.everything(after, limit)], self._wanted, rounds=False)
+
+    # ------------------------------------------------------------------------------------------------- work
+
+    def drive(self, feeds: Feeds) -> None:
+        """Work these feeds to their end, unless a person stopped the run already."""
+        if self._stop.is_set():
+            return
+        if self._executor is None:
+            workers = self._settings.transfer.workers or max(2, min(WORKERS_MOST, os.cpu_count() or 2))
+            self._executor = Processes(self._setup(workers), workers)
+        rules = Rules(self._settings.skip_reason, self._settings.is_live)
+        Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
+
+    def outcome(self, *, checked: bool = False) -> Outcome:
+        """How it ended."""
+        tally, totals = self._tally, self.catalog.totals()
+        return Outcome(
+            self._verb,
+            totals,
+            listed=tally.listed,
+            added=tally.added,
+            changed=tally.changed,
+            gone=tally.gone,
+            downloaded=tally.downloaded,
+            downloaded_bytes=tally.downloaded_bytes,
+            uploaded=tally.uploaded,
+            uploaded_bytes=tally.uploaded_bytes,
+            failed=tally.failed,
+            proven=tally.proven,
+            unproven=totals.blobs - totals.skipped - tally.proven if checked else 0,
+            mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
+            problems=tuple(self.catalog.problems(PROBLEMS_SHOWN)),
+            seconds=time.monotonic() - self._began_s,
+            stopped_by=self._stop.signal_name if self._stop.is_set() else "",
+        )
+
+    def _setup(self, workers: int) -> Setup:
+        settings = self._settings
+        transfer = settings.transfer
+        return Setup(
+            placement=settings.placement,
+            azure=self._ends.azure_access() if self._azure else None,
+            azure_line=self._ends.azure_line if self._azure else None,
+            profile=self._ends.profile if self._target else None,
+            s3=self._ends.s3_access() if self._target else None,
+            s3_line=self._ends.s3_line if self._target else None,
+            nas_root=settings.media_folder if self._nas is not None else None,
+            nas_id=self._nas.nas_id if self._nas is not None else "",
+            range_bytes=transfer.range_bytes,
+            multipart_from_bytes=transfer.multipart_from_bytes,
+            part_bytes=transfer.part_bytes,
+            lanes=max(1, (transfer.concurrency or LANES_AUTO) // workers),
+            rate=self._rate // workers,
+            offline_s=transfer.offline_s,
+        )
+
+    def _tick(self, in_hand: int, lanes: int) -> Sequence[Message]:
+        now = time.monotonic()
+        if now - self._told_at >= TICK_S:
+            self._told_at = now
+            self._meter.feed(now, self._tally.counts())
+            self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes))
+        messages: list[Message] = []
+        if now - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = now
+            messages.append(Renew(self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None))
+        if (rate := self._allowed_rate()) != self._rate:
+            self._rate = rate
+            messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))
+        return messages
+
+    def _allowed_rate(self) -> int:
+        return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

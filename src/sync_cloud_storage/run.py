@@ -1,0 +1,433 @@
+"""The engine: catalog -> tasks -> executor -> results -> catalog, in groups. The only writer while a run goes on.
+
+A run has *feeds*, each of which takes one kind of work out of the catalog (containers to list, blobs to download, files
+to upload, rows to check). The run keeps every worker supplied from all feeds, commits what comes back, and is over when
+nothing is out and no feed has anything left. It knows nothing of requests or files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from sync_cloud_storage.errors import EnvironmentFault
+from sync_cloud_storage.executors import Lost
+from sync_cloud_storage.model import (
+    BlobsPage,
+    Checked,
+    ContainerFailed,
+    ContainersPage,
+    Downloaded,
+    Failed,
+    Gone,
+    Leg,
+    ListBlobs,
+    ListContainers,
+    Look,
+    Rotten,
+    Seen,
+    Stopped,
+    Uploaded,
+)
+from sync_cloud_storage.progress import Counts
+from sync_cloud_storage.worker import Batch, Drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sync_cloud_storage.catalog import Catalog
+    from sync_cloud_storage.executors import Executor
+    from sync_cloud_storage.model import Result, Task
+    from sync_cloud_storage.worker import Message, Report
+
+WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that large blobs are spread
+WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
+LISTS = 8  # containers that one worker lists at once
+SETTLE_EVERY_S = 0.25
+SETTLE_RESULTS = 1000
+REPLANS = 5  # a blob that changes this often while we read it is left to a later run
+DRAIN_LIMIT_S = 10.0
+
+
+class Feed(Protocol):
+    """One kind of work, taken out of the catalog bit by bit."""
+
+    window: int  # weight of tasks of this feed that one worker may have in hand
+
+    def take(self, room: int) -> list[Task]:
+        """Up to *room* tasks that are not in hand; [] when there are none now."""
+        ...
+
+    def back(self, task: Task) -> None:
+        """The task is over, whatever came of it."""
+        ...
+
+
+class Containers:
+    """Feed: the account's pages, one after the other."""
+
+    window = 1
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._next: ListContainers | None = catalog.begin_containers_pass()
+
+    def take(self, room: int) -> list[Task]:
+        """The next page."""
+        task, self._next = self._next, None
+        return [task] if task is not None and room else []
+
+    def back(self, task: Task) -> None:
+        """Nothing is kept."""
+
+    def go_on(self, marker: str) -> None:
+        """There is another page."""
+        self._next = ListContainers(marker)
+
+
+class Listings:
+    """Feed: pending containers, each from where its listing stands."""
+
+    window = LISTS
+
+    def __init__(self, catalog: Catalog, wanted: Callable[[str], bool]) -> None:
+        self._catalog = catalog
+        self._wanted = wanted
+        self._after = ""
+        self._markers: dict[str, str] = {}
+        self._further: deque[Task] = deque()
+        self._ready: deque[Task] = deque()
+
+    def take(self, room: int) -> list[Task]:
+        """First the containers that are half listed."""
+        while len(self._ready) < room:
+            found = self._catalog.pending_containers(limit=1000, after=self._after)
+            if not found:
+                break
+            self._after = found[-1].container
+            self._ready.extend(task for task in found if self._wanted(task.container))
+        out: list[Task] = []
+        while len(out) < room and (self._further or self._ready):
+            out.append((self._further or self._ready).popleft())
+        return out
+
+    def page(self, page: BlobsPage) -> None:
+        """A page is committed: remember where its container goes on."""
+        self._markers[page.container] = page.next_marker
+
+    def give_up(self, container: str) -> None:
+        """That container cannot be listed now; a later run goes on."""
+        self._markers[container] = ""
+
+    def back(self, task: Task) -> None:
+        """One task lists a few pages only; the container may have more."""
+        container = task.container  # type: ignore[union-attr]
+        if marker := self._markers.pop(container, ""):
+            self._further.append(ListBlobs(container, marker))
+
+
+class Looks:
+    """Feed: rows about which the source has to be asked."""
+
+    window = WINDOW
+
+    def __init__(self) -> None:
+        self._waiting: deque[Task] = deque()
+
+    def take(self, room: int) -> list[Task]:
+        """The oldest ones."""
+        return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+
+    def back(self, task: Task) -> None:
+        """Nothing is kept."""
+
+    def add(self, looks: Iterable[Look]) -> None:
+        """Rows that a page should have held and did not."""
+        self._waiting.extend(looks)
+
+
+class Rows:
+    """Feed: rows of `sync` in the order of their ids, again from the start until a whole round finds nothing new.
+
+    Args:
+        fetch: (after id, limit) -> tasks.
+        wanted: Which containers.
+        rounds: Rows that come back to pending (a blob changed, a file was found rotten) are picked up in a later round;
+            with False every row is taken once.
+    """
+
+    window = WINDOW
+
+    def __init__(self, fetch: Callable[[int, int], Sequence[Any]], wanted: Callable[[str], bool], *, rounds: bool = True) -> None:
+        self._fetch = fetch
+        self._wanted = wanted
+        self._rounds = rounds
+        self._after = 0
+        self._in_hand: set[int] = set()
+        self._ready: deque[Any] = deque()
+
+    def take(self, room: int) -> list[Task]:
+        """The next rows."""
+        from_start = self._after == 0
+        while len(self._ready) < room:
+            found = self._fetch(self._after, max(room, WINDOW))
+            if found:
+                self._after = found[-1].id
+                fresh = [task for task in found if task.id not in self._in_hand and self._wanted(task.container)]
+                self._in_hand.update(task.id for task in fresh)
+                self._ready.extend(fresh)
+            elif from_start or not self._rounds:
+                break
+            else:
+                self._after, from_start = 0, True
+        return [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
+
+    def back(self, task: Task) -> None:
+        """Its result is committed: if the row is pending again, it may be taken again."""
+        self._in_hand.discard(task.id)  # type: ignore[union-attr]
+
+
+class Tally:
+    """What this run did; grows only."""
+
+    def __init__(self) -> None:
+        self.listed = 0
+        self.added = 0
+        self.changed = 0
+        self.gone = 0
+        self.downloaded = 0
+        self.downloaded_bytes = 0
+        self.uploaded = 0
+        self.uploaded_bytes = 0
+        self.checked = 0
+        self.proven = 0
+        self.mismatches = 0
+        self.failed = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def counts(self) -> Counts:
+        """For the meter."""
+        return Counts(self.listed, self.downloaded, self.bytes_in, self.uploaded, self.bytes_out, self.checked, self.failed)
+
+
+class Feeds(NamedTuple):
+    """The work of one run; None for what it does not do. In the order in which workers are supplied."""
+
+    looks: Looks
+    containers: Containers | None = None
+    listings: Listings | None = None
+    uploads: Rows | None = None
+    downloads: Rows | None = None
+    checks: Rows | None = None
+
+    def all(self) -> list[Feed]:
+        """Those that there are."""
+        return [feed for feed in self if feed is not None]
+
+
+class Rules(NamedTuple):
+    """What a person's settings say about containers: why one is skipped ("" if not), and whether it is live."""
+
+    skip_reason: Callable[[str], str]
+    is_live: Callable[[str], bool]
+
+
+class Run:
+    """Drives *feeds* to their end.
+
+    Args:
+        catalog: Read for tasks, written with results.
+        executor: Where the workers are.
+        rules: About containers.
+        tally: Counts what is done.
+        tick: Called a few times a second with (tasks in hand, lanes of all workers); gives messages for all workers
+            (fresh access, another rate), and raises an error to stop the run.
+        stopping: True once a person wants it to stop.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        executor: Executor,
+        rules: Rules,
+        tally: Tally,
+        *,
+        tick: Callable[[int, int], Sequence[Message]],
+        stopping: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._executor = executor
+        self._rules = rules
+        self._tally = tally
+        self._tick = tick
+        self._stopping = stopping
+        self._clock = clock
+        self._tickets = count()
+        self._hands: list[dict[int, tuple[Task, Feed]]] = [{} for _ in range(executor.workers)]
+        self._load: list[Counter[int]] = [Counter() for _ in range(executor.workers)]
+        self._lanes = [0] * executor.workers
+        self._pending: list[Result] = []
+        self._over: list[tuple[Task, Feed]] = []
+        self._replans: Counter[int] = Counter()
+        self._settled_at = clock()
+        self._drained: set[int] = set()
+        self._drain_by: float | None = None
+        self._stopped: Stopped | None = None
+
+    def drive(self, feeds: Feeds) -> None:
+        """Work until nothing is left, or somebody stops it.
+
+        Raises:
+            EnvironmentFault: What made every further step pointless; all results until then are in the catalog.
+        """
+        while True:
+            if self._drain_by is None and (self._stopped is not None or self._stopping()):
+                self._drain()
+            if self._drain_by is None:
+                self._supply(feeds)
+            if self._nothing_left():
+                break
+            for worker, report in self._executor.receive(SETTLE_EVERY_S):
+                self._hear(worker, report)
+            self._settle_when_due(feeds)
+            for message in self._tick(sum(map(len, self._hands)), sum(self._lanes)):
+                for worker in range(self._executor.workers):
+                    self._executor.send(worker, message)
+        self._settle(feeds)
+        if self._stopped is not None:
+            raise EnvironmentFault(self._stopped.code, self._stopped.sentence, self._stopped.hint)
+
+    def _nothing_left(self) -> bool:
+        if self._drain_by is None:
+            return not any(self._hands) and not self._pending
+        return len(self._drained) == self._executor.workers or self._clock() > self._drain_by
+
+    # ----------------------------------------------------------------------------------------------- down
+
+    def _supply(self, feeds: Feeds) -> None:
+        for feed in feeds.all():
+            for worker in sorted(range(self._executor.workers), key=lambda number: self._load[number].total()):
+                room = feed.window - self._load[worker][id(feed)]
+                if room <= feed.window // 4 and feed.window > 1 and self._hands[worker]:
+                    continue  # fewer, fuller batches
+                self._give(worker, feed, room)
+
+    def _give(self, worker: int, feed: Feed, room: int) -> None:
+        batch: list[tuple[int, Task]] = []
+        while room > 0:
+            tasks = feed.take(min(room, 32))  # little by little: what is taken is weighed before more is taken
+            if not tasks:
+                break
+            for task in tasks:
+                room -= _weight(task)
+                self._load[worker][id(feed)] += _weight(task)
+                ticket = next(self._tickets)
+                self._hands[worker][ticket] = (task, feed)
+                batch.append((ticket, task))
+        if batch:
+            self._executor.send(worker, Batch(tuple(batch)))
+
+    def _drain(self) -> None:
+        self._drain_by = self._clock() + DRAIN_LIMIT_S
+        for worker in range(self._executor.workers):
+            self._executor.send(worker, Drain())
+
+    # ------------------------------------------------------------------------------------------------- up
+
+    def _hear(self, worker: int, report: Report | Lost) -> None:
+        if isinstance(report, Lost):
+            self._stopped = self._stopped or Stopped("WORKER-LOST", f"A worker process ended ({report.reason}).", "Most often memory ran out; run again with fewer --workers.")
+            self._drained.add(worker)
+            return
+        self._tally.bytes_in += report.bytes_in
+        self._tally.bytes_out += report.bytes_out
+        self._lanes[worker] = report.lanes
+        for result in report.results:
+            if isinstance(result, Stopped):
+                self._stopped = self._stopped or result
+            else:
+                self._pending.append(result)
+        for ticket in report.over:
+            task, feed = self._hands[worker].pop(ticket)
+            self._load[worker][id(feed)] -= _weight(task)
+            self._over.append((task, feed))
+        if report.drained:
+            self._drained.add(worker)
+
+    def _settle_when_due(self, feeds: Feeds) -> None:
+        waited = self._clock() - self._settled_at
+        if self._pending and (len(self._pending) >= SETTLE_RESULTS or waited >= SETTLE_EVERY_S or not any(self._hands)):
+            self._settle(feeds)
+
+    def _settle(self, feeds: Feeds) -> None:
+        """Commit what came back: pages one by one, all else in one transaction."""
+        rows: list[Any] = []
+        given_up: list[Any] = []
+        for result in self._pending:
+            match result:
+                case ContainersPage():
+                    self._catalog.settle_containers(result, self._rules.skip_reason)
+                    if result.next_marker and feeds.containers is not None:
+                        feeds.containers.go_on(result.next_marker)
+                case BlobsPage():
+                    self._settle_page(result, feeds)
+                case ContainerFailed():
+                    self._catalog.settle_container_failed(result)
+                    self._tally.failed += 1
+                    if feeds.listings is not None:
+                        feeds.listings.give_up(result.container)
+                case _:
+                    rows.append(result)
+                    given_up += self._count(result)
+        if rows:
+            self._catalog.settle(rows)
+        if given_up:  # after what they are about has its new version
+            self._catalog.settle(given_up)
+        self._pending.clear()
+        for task, feed in self._over:
+            feed.back(task)
+        self._over.clear()
+        self._settled_at = self._clock()
+
+    def _settle_page(self, page: BlobsPage, feeds: Feeds) -> None:
+        outcome = self._catalog.settle_blobs_page(page, is_live=self._rules.is_live(page.container))
+        self._tally.listed += len(page.blobs)
+        self._tally.added += outcome.added
+        self._tally.changed += outcome.changed
+        feeds.looks.add(outcome.suspects)
+        if feeds.listings is not None:
+            feeds.listings.page(page)
+
+    def _count(self, result: Any) -> list[Failed]:
+        tally = self._tally
+        match result:
+            case Downloaded():
+                tally.downloaded += 1
+                tally.downloaded_bytes += result.bytes_moved
+            case Uploaded():
+                tally.uploaded += 1
+                tally.uploaded_bytes += result.bytes_moved
+            case Failed():
+                tally.failed += 1
+            case Gone():
+                tally.gone += 1
+            case Checked():
+                tally.checked += 1
+                tally.mismatches += bool(result.nas) + bool(result.s3)
+                tally.proven += result.proven and not result.nas and not result.s3
+            case Seen() | Rotten():
+                self._replans[result.id] += 1
+                if self._replans[result.id] > REPLANS:
+                    tally.failed += 1
+                    etag = result.blob.etag if isinstance(result, Seen) else result.etag
+                    code = "AZ-CHANGING" if isinstance(result, Seen) else result.code
+                    return [Failed(result.id, Leg.AZURE, etag, code, f"It had to be fetched anew {REPLANS} times in this run; try again later with --retry-failed.")]
+        return []
+
+
+def _weight(task: Task) -> int:
+    return 1 + getattr(task, "size_bytes", 0) // WEIGHT_BYTES

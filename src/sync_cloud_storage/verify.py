@@ -1,0 +1,59 @@
+"""The verb *xcheck*, one row at a time: is the file on the NAS and the object in S3 what the catalog says they are?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.checksum import crc_to_s3
+from sync_cloud_storage.errors import BlobFault
+from sync_cloud_storage.http.messages import Aside
+from sync_cloud_storage.model import Check, Checked
+from sync_cloud_storage.s3 import HashSink
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.http.messages import Story
+    from sync_cloud_storage.nas import Nas
+    from sync_cloud_storage.s3 import S3
+
+
+def check(task: Check, nas: Nas | None, s3: S3 | None) -> Story[Checked]:
+    """Look at the row's file (size; bytes with `deep`) and object (size and full-object checksum)."""
+    on_nas = (yield Aside(_check_file, (task, nas))) if task.nas_path and nas is not None else None
+    in_s3, proven = (yield from _check_object(task, s3)) if task.s3_key and s3 is not None else (None, False)
+    return Checked(task.id, on_nas, in_s3, proven)
+
+
+def _check_file(task: Check, nas: Nas) -> str:
+    try:
+        if not task.deep:
+            size, crc = nas.size_of(task.nas_path), None
+        else:
+            size, crc = nas.hash_file(task.nas_path)
+    except BlobFault as fault:
+        return f"{fault.code}: {fault.sentence}"
+    if size is None:
+        return f"NAS-LOST: the file '{task.nas_path}' is not on the NAS."
+    if size != task.size_bytes:
+        return f"NAS-SIZE: the file '{task.nas_path}' has {size} bytes, the blob {task.size_bytes}."
+    if crc is not None and crc_to_s3(crc) != task.crc64nvme:
+        return f"NAS-ROT: the bytes of the file '{task.nas_path}' are not those that were downloaded."
+    return ""
+
+
+def _check_object(task: Check, s3: S3) -> Story[tuple[str, bool]]:
+    """What is wrong with the object ("" if nothing), and whether its bytes are proven."""
+    try:
+        stored = yield from s3.look(task.s3_key)
+        if stored is not None and not stored.checksum and task.deep and stored.size_bytes == task.size_bytes:
+            into = HashSink()
+            yield from s3.read(task.s3_key, into)
+            stored = stored._replace(checksum=crc_to_s3(into.crc))
+    except BlobFault as fault:
+        return f"{fault.code}: {fault.sentence}", False
+    if stored is None:
+        return f"S3-LOST: there is no object '{task.s3_key}'.", False
+    if stored.size_bytes != task.size_bytes:
+        return f"S3-SIZE: the object '{task.s3_key}' has {stored.size_bytes} bytes, the blob {task.size_bytes}.", False
+    if stored.checksum and stored.checksum != task.crc64nvme:
+        return f"S3-DIGEST: the object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.", False
+    return "", bool(stored.checksum)

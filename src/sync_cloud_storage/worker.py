@@ -1,0 +1,248 @@
+"""A worker: takes batches of tasks, drives their stories through one pump, gives back results.
+
+It never opens the catalog and never decides what is to be done next. Where it lives (this process, another, another
+machine) is the executor's business; it only sees messages, which are plain values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sync_cloud_storage.azure import Azure, AzureAccess
+from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
+from sync_cloud_storage.errors import BlobFault, ScsError
+from sync_cloud_storage.http.lanes import Lanes
+from sync_cloud_storage.http.pump import Pump
+from sync_cloud_storage.http.retry import Patience
+from sync_cloud_storage.listing import list_blobs, list_containers, look
+from sync_cloud_storage.model import Check, Download, Failed, Leg, ListBlobs, ListContainers, Look, Stopped, Upload
+from sync_cloud_storage.nas import Nas
+from sync_cloud_storage.s3 import S3, Profile, S3Access
+from sync_cloud_storage.upload import Uploader
+from sync_cloud_storage.verify import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sync_cloud_storage.http.messages import Line, Story
+    from sync_cloud_storage.model import Result, Task
+    from sync_cloud_storage.names import Placement
+
+STORIES_PER_LANE = 2  # while one is on the wire, another is on its way to the disk
+DRAIN_S = 3.0  # small transfers may finish; large ones keep their finished ranges and parts
+REPORT_EVERY_S = 0.05
+REPORT_RESULTS = 256
+
+
+class Setup(NamedTuple):
+    """All that a worker needs to build its doors. A door whose access is None is not built."""
+
+    placement: Placement
+    azure: AzureAccess | None = None
+    azure_line: Line | None = None
+    profile: Profile | None = None
+    s3: S3Access | None = None
+    s3_line: Line | None = None
+    nas_root: Path | None = None
+    nas_id: str = ""
+    range_bytes: int = 16 << 20
+    multipart_from_bytes: int = 64 << 20
+    part_bytes: int = 0
+    lanes: int = 32
+    rate: int = 0  # bytes a second for this worker, 0: no limit
+    offline_s: float = 1800.0
+    stall_s: float = 60.0
+
+
+class Batch(NamedTuple):
+    """Tasks to begin, in this order, each with a ticket by which its end is reported."""
+
+    tasks: tuple[tuple[int, Task], ...]
+
+
+class Renew(NamedTuple):
+    """Fresh access to the services."""
+
+    azure: AzureAccess | None
+    s3: S3Access | None
+
+
+class Rate(NamedTuple):
+    """Bytes a second from now on, 0: no limit."""
+
+    bytes_per_s: int
+
+
+class Drain(NamedTuple):
+    """Begin nothing new, finish what finishes soon, let go of the rest."""
+
+
+Message = Batch | Renew | Rate | Drain
+
+
+class Report(NamedTuple):
+    """What happened since the last report: results in their order, and the tickets of tasks that are over.
+
+    `bytes_in` and `bytes_out` crossed the network.
+    """
+
+    results: tuple[Result, ...]
+    over: tuple[int, ...]
+    bytes_in: int
+    bytes_out: int
+    in_flight: int
+    lanes: int
+    drained: bool = False
+
+
+class Worker:
+    """Drives tasks.
+
+    Args:
+        setup: What to build.
+        send: Takes reports.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, setup: Setup, send: Callable[[Report], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._send = send
+        self._clock = clock
+        self._lanes = Lanes(setup.lanes, rate=setup.rate, clock=clock)
+        self.pump = Pump(self._lanes, stall_s=setup.stall_s, clock=clock)
+        self._placement = setup.placement
+        patience = Patience(offline_s=setup.offline_s, clock=clock)
+        self._nas = Nas.open(setup.nas_root, setup.nas_id) if setup.nas_root is not None else None
+        self._azure = Azure(setup.azure, setup.azure_line, patience, time.time) if setup.azure and setup.azure_line else None
+        self._s3 = S3(setup.profile, setup.s3, setup.s3_line, patience) if setup.profile and setup.s3 and setup.s3_line else None
+        self._range_bytes = setup.range_bytes
+        self._downloader = Downloader(self._azure, self._nas, range_bytes=setup.range_bytes, now=_utc_now) if self._azure and self._nas else None
+        self._uploader = (
+            Uploader(self._nas, self._s3, multipart_from_bytes=setup.multipart_from_bytes, part_bytes=setup.part_bytes, now=_utc_now, give=self._give)
+            if self._s3 and self._nas
+            else None
+        )
+        self._queue: deque[tuple[int, Task]] = deque()
+        self._weight = 0
+        self._results: list[Result] = []
+        self._over: list[int] = []
+        self._reported_at = clock()
+        self._reported = (0, 0)
+        self._drain_by: float | None = None
+        self.drained = False
+
+    def take(self, message: Message) -> None:
+        """Obey a message."""
+        match message:
+            case Batch(tasks):
+                if self._drain_by is None:
+                    self._queue.extend(tasks)
+            case Renew(azure, s3):
+                if self._azure is not None and azure is not None:
+                    self._azure.access = azure
+                if self._s3 is not None and s3 is not None:
+                    self._s3.access = s3
+            case Rate(rate):
+                self._lanes.rate = rate
+            case Drain():
+                self._drain()
+
+    def turn(self, longest_s: float) -> None:
+        """Go on for a while: begin what there is room for, let the pump turn once, report."""
+        most = max(2, self._lanes.limit * STORIES_PER_LANE)
+        while self._queue and self._weight < most:
+            self._begin(*self._queue.popleft())
+        self.pump.turn(min(longest_s, REPORT_EVERY_S) if self.pump.active else longest_s)
+        if self._drain_by is not None and not self.drained and (not self.pump.active or self._clock() >= self._drain_by):
+            self.pump.cancel()
+            self.drained = True
+            self._report()
+        elif len(self._results) >= REPORT_RESULTS or self._clock() - self._reported_at >= REPORT_EVERY_S:
+            self._report()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.pump.close()
+        if self._nas is not None:
+            self._nas.close()
+
+    # ----------------------------------------------------------------------------------------------- inside
+
+    def _begin(self, ticket: int, task: Task) -> None:
+        size = getattr(task, "size_bytes", 0)
+        weight = max(1, min(RANGES_AT_ONCE, size // self._range_bytes))
+        self._weight += weight
+
+        def over(value: Result | None, error: BaseException | None) -> None:
+            self._weight -= weight
+            if error is not None:
+                self._stop(task, error)
+            else:
+                self._over.append(ticket)
+                self._results.append(_need(value))
+
+        self.pump.start(self._story(task), over)
+
+    def _story(self, task: Task) -> Story[Any]:
+        match task:
+            case Download():
+                return _need(self._downloader).download(task)
+            case Upload():
+                return _need(self._uploader).upload(task)
+            case ListBlobs():
+                return list_blobs(task, _need(self._azure), self._placement, self._give)
+            case ListContainers():
+                return list_containers(task, _need(self._azure))
+            case Look():
+                return _looked(task, _need(self._azure))
+            case Check():
+                return check(task, self._nas, self._s3)
+
+    def _give(self, result: Result) -> None:
+        self._results.append(result)
+
+    def _stop(self, task: Task, error: BaseException) -> None:
+        """An error that is nobody's own ends the run, and the rows stay pending."""
+        if isinstance(error, ScsError):
+            self._give(Stopped(error.code, error.sentence, error.hint))
+        else:
+            import traceback  # noqa: PLC0415 - only a mistake of ours comes here
+
+            place = "".join(traceback.format_exception(error)[-2:]).strip().replace("\n", " | ")
+            self._give(Stopped("INTERNAL", f"A mistake in scs itself, at {type(task).__name__}: {place}", "Please report it; nothing was marked failed."))
+        self._drain()
+
+    def _drain(self) -> None:
+        self._queue.clear()
+        if self._drain_by is None:
+            self._drain_by = self._clock() + DRAIN_S
+
+    def _report(self) -> None:
+        moved_in, moved_out = self.pump.bytes_in, self.pump.bytes_out
+        had_in, had_out = self._reported
+        results, self._results = tuple(self._results), []
+        over, self._over = tuple(self._over), []
+        self._reported = (moved_in, moved_out)
+        self._reported_at = self._clock()
+        if results or self.drained or (moved_in, moved_out) != (had_in, had_out):
+            self._send(Report(results, over, moved_in - had_in, moved_out - had_out, self.pump.active, self._lanes.limit, self.drained))
+
+
+def _looked(task: Look, azure: Azure) -> Story[Result]:
+    try:
+        return (yield from look(task, azure, _utc_now))
+    except BlobFault as fault:
+        return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
+
+
+def _need(door: Any) -> Any:
+    if door is None:
+        raise RuntimeError("a task came for a door that this worker was not given")
+    return door
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
