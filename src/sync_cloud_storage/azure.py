@@ -9,7 +9,6 @@ reference, read 2026-11-23.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -24,6 +23,8 @@ from sync_cloud_storage.http.retry import AZURE, Patience, Rule, Verdict, ask, j
 from sync_cloud_storage.model import Blob, Container
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync_cloud_storage.http.messages import Story
 
 API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Encoded="true"`) came with 2021-02-12
@@ -40,13 +41,22 @@ _PROPERTIES = {
     "Content-Disposition": "content-disposition",
     "Cache-Control": "cache-control",
 }
-_STRANGER = Rule(Kind.RETRY, "CAPTIVE-PORTAL", "A proxy or portal seems to answer in place of Azure; check the proxy settings.", then=Kind.FATAL)
-_BAD_PAGE = Rule(Kind.RETRY, "AZ-LIST-XML", "Run again; if it stays so, list the container with another tool to see which name breaks it.")
+_STRANGER = Rule(
+    Kind.RETRY,
+    "CAPTIVE-PORTAL",
+    "A proxy or portal seems to answer in place of Azure; check the proxy settings.",
+    then=Kind.FATAL,
+)
+_BAD_PAGE = Rule(
+    Kind.RETRY,
+    "AZ-LIST-XML",
+    "Run again; if it stays so, list the container with another tool to see which name breaks it.",
+)
 _OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "Run again with --retry-failed.")
 
 
 class AzureAccess(NamedTuple):
-    """How requests are allowed in: a SAS (in the query) or a bearer token. Ends at `expires` (Unix time; 0: unknown)."""
+    """How requests are let in: a SAS (in the query) or a bearer token. Ends at `expires` (Unix time; 0: unknown)."""
 
     endpoint: str
     sas: str = ""
@@ -93,13 +103,27 @@ class AzureCredentials:
     def _from_sas(self, now: datetime) -> AzureAccess:
         fields = {name: values[0] for name, values in parse_qs(self._sas).items()}
         if "sig" not in fields:
-            raise EnvironmentFault("AZ-SAS", "AZURE_STORAGE_SAS_TOKEN is not a SAS token: it has no signature (sig=).", "Copy the whole token again.")
-        lacking = [name for letter, name in (("r", "read (r)"), ("l", "list (l)")) if letter not in fields.get("sp", "rl")]
+            raise EnvironmentFault(
+                "AZ-SAS",
+                "AZURE_STORAGE_SAS_TOKEN is not a SAS token: it has no signature (sig=).",
+                "Copy the whole token again.",
+            )
+        lacking = [
+            name for letter, name in (("r", "read (r)"), ("l", "list (l)")) if letter not in fields.get("sp", "rl")
+        ]
         if lacking:
-            raise EnvironmentFault("AZ-SAS", f"The SAS token has no permission to {' and '.join(lacking)}.", "Make one with sp=rl, srt=sco, ss=b.")
+            raise EnvironmentFault(
+                "AZ-SAS",
+                f"The SAS token has no permission to {' and '.join(lacking)}.",
+                "Make one with sp=rl, srt=sco, ss=b.",
+            )
         expires = _utc(fields.get("se", ""))
         if expires is not None and expires <= now:
-            raise EnvironmentFault("AZ-AUTH-EXPIRED", f"The SAS token ended at {fields['se']}.", "Put a new one into AZURE_STORAGE_SAS_TOKEN and run the same command again.")
+            raise EnvironmentFault(
+                "AZ-AUTH-EXPIRED",
+                f"The SAS token ended at {fields['se']}.",
+                "Put a new one into AZURE_STORAGE_SAS_TOKEN and run the same command again.",
+            )
         return AzureAccess(self._endpoint, sas=self._sas, expires=expires.timestamp() if expires else 0.0)
 
     def _from_key(self, now: datetime) -> AzureAccess:
@@ -115,7 +139,11 @@ class AzureCredentials:
                 start=now - SKEW,
             )
         except ValueError as error:
-            raise EnvironmentFault("AZ-KEY", f"The key of account '{self._account}' is not base64 ({error}).", "Copy the account key again.") from error
+            raise EnvironmentFault(
+                "AZ-KEY",
+                f"The key of account '{self._account}' is not base64 ({error}).",
+                "Copy the account key again.",
+            ) from error
         return AzureAccess(self._endpoint, sas=sas, expires=(now + SAS_LIFE).timestamp())
 
     def _from_identity(self) -> AzureAccess:
@@ -129,7 +157,7 @@ class AzureCredentials:
         except ClientAuthenticationError as error:
             raise EnvironmentFault(
                 "AZ-ENTRA",
-                f"No way into account '{self._account}': neither a key nor a SAS is set, and Microsoft Entra ID gave no token.",
+                f"No way into account '{self._account}': no key and no SAS is set, and Entra ID gave no token.",
                 "Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or sign in with `az login`.",
             ) from error
         return AzureAccess(self._endpoint, bearer=token.token, expires=float(token.expires_on))
@@ -158,21 +186,35 @@ class Azure:
         for node in page.iterfind("Containers/Container"):
             name = node.findtext("Name") or ""
             if name not in {"$logs", "$blobchangefeed"}:
-                found.append(Container(name, _iso(node.findtext("Properties/Last-Modified") or ""), (node.findtext("Properties/Etag") or "").strip('"')))
+                found.append(
+                    Container(
+                        name,
+                        _iso(node.findtext("Properties/Last-Modified") or ""),
+                        (node.findtext("Properties/Etag") or "").strip('"'),
+                    )
+                )
         return tuple(found), page.findtext("NextMarker") or ""
 
     def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
         """One page of a container's blobs from *marker* on, and the next marker ("" at the end)."""
-        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | ({"marker": marker} if marker else {})
+        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | (
+            {"marker": marker} if marker else {}
+        )
         page = yield from self._page(quote(container, safe="$"), asked, f"the list of container '{container}'")
         blobs = page.find("Blobs")
-        return [_blob(node) for node in blobs if node.tag == "Blob"] if blobs is not None else [], page.findtext("NextMarker") or ""
+        return [_blob(node) for node in blobs if node.tag == "Blob"] if blobs is not None else [], page.findtext(
+            "NextMarker"
+        ) or ""
 
     def look(self, container: str, name: str) -> Story[Blob | None]:
         """The blob as it is now; None when the account has no such blob."""
         what = _name(container, name)
         try:
-            answer = yield from ask(lambda: self._request("HEAD", _path(container, name)), lambda r: self._judge(r, what, blob=True), self._patience)
+            answer = yield from ask(
+                lambda: self._request("HEAD", _path(container, name)),
+                lambda r: self._judge(r, what, blob=True),
+                self._patience,
+            )
         except BlobFault as fault:
             if fault.code in {"AZ-404-GONE", "AZ-404-CONTAINER", "HTTP-404"}:
                 return None
@@ -190,7 +232,9 @@ class Azure:
             head.get("x-ms-access-tier", ""),
         )
 
-    def read(self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None) -> Story[Response]:
+    def read(
+        self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None
+    ) -> Story[Response]:
         """Bytes [span[0], span[1]) of version *etag* of a blob of *size_bytes*: all of them, and of nothing else.
 
         Without a *sink* the bytes are in the answer's body. A *sink* is begun anew for each attempt.
@@ -204,10 +248,14 @@ class Azure:
         headers = (f'If-Match: "{etag}"',) if whole else (f'If-Match: "{etag}"', f"x-ms-range: bytes={begin}-{end - 1}")
 
         def judged(answer: Response) -> Verdict | None:
-            return self._judge(answer, what, blob=True) or _right_bytes(answer, what, etag, span, size_bytes, len(answer.body) if sink is None else sink.received)
+            return self._judge(answer, what, blob=True) or _right_bytes(
+                answer, what, etag, span, size_bytes, len(answer.body) if sink is None else sink.received
+            )
 
         def request() -> Request:
-            return self._request("GET", _path(container, name), headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
+            return self._request(
+                "GET", _path(container, name), headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16)
+            )
 
         return (yield from ask(request, judged, self._patience))
 
@@ -223,11 +271,20 @@ class Azure:
                     return Verdict(_BAD_PAGE, f"{what}: a page of the listing cannot be read ({error}).")
             return verdict
 
-        yield from ask(lambda: self._request("GET", path, query=asked, max_body_bytes=LIST_BODY_MAX), judged, self._patience)
+        yield from ask(
+            lambda: self._request("GET", path, query=asked, max_body_bytes=LIST_BODY_MAX), judged, self._patience
+        )
         return parsed[0]
 
     def _request(
-        self, method: str, path: str, headers: tuple[str, ...] = (), *, query: dict[str, str] | None = None, sink: Sink | None = None, max_body_bytes: int = 1 << 16
+        self,
+        method: str,
+        path: str,
+        headers: tuple[str, ...] = (),
+        *,
+        query: dict[str, str] | None = None,
+        sink: Sink | None = None,
+        max_body_bytes: int = 1 << 16,
     ) -> Request:
         access = self.access
         asked = "&".join(filter(None, [urlencode(query, quote_via=quote) if query else "", access.sas]))
@@ -235,7 +292,12 @@ class Azure:
         url = f"{access.endpoint}/{path}" + (f"?{asked}" if asked else "")
         # "identity": a proxy on the way must not compress; stored bytes are what we want, whatever they are labelled.
         return Request(
-            method, url, self._line, (f"x-ms-version: {API_VERSION}", "Accept-Encoding: identity", *allowed, *headers), sink=sink, max_body_bytes=max_body_bytes
+            method,
+            url,
+            self._line,
+            (f"x-ms-version: {API_VERSION}", "Accept-Encoding: identity", *allowed, *headers),
+            sink=sink,
+            max_body_bytes=max_body_bytes,
         )
 
     def _judge(self, answer: Response, what: str, *, blob: bool) -> Verdict | None:
@@ -247,7 +309,11 @@ class Azure:
         if verdict.rule.code in {"AZ-AUTH", "AUTH-403"} and 0 < self.access.expires <= self._wall():
             ended = datetime.fromtimestamp(self.access.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             return Verdict(
-                Rule(Kind.FATAL, "AZ-AUTH-EXPIRED", "Put a new SAS into AZURE_STORAGE_SAS_TOKEN and run the same command again; nothing was marked failed."),
+                Rule(
+                    Kind.FATAL,
+                    "AZ-AUTH-EXPIRED",
+                    "Put a new SAS into AZURE_STORAGE_SAS_TOKEN and run the same command; nothing was marked failed.",
+                ),
                 f"The access to the account ended at {ended}.",
             )
         if not blob and verdict.rule.code == "AZ-403" and "account" in what:
@@ -255,16 +321,22 @@ class Azure:
         return verdict
 
 
-def _right_bytes(answer: Response, what: str, etag: str, span: tuple[int, int], size_bytes: int, received: int) -> Verdict | None:
+def _right_bytes(
+    answer: Response, what: str, etag: str, span: tuple[int, int], size_bytes: int, received: int
+) -> Verdict | None:
     """None when the answer is exactly what was asked for; every peer's client takes some of these for good."""
     begin, end = span
     got = answer.header("etag").strip('"')
     if got != etag:
-        return Verdict(AZURE["ConditionNotMet"], f"{what}: the answer is of another version ({got}) than was asked for ({etag}).")
+        return Verdict(
+            AZURE["ConditionNotMet"], f"{what}: the answer is of another version ({got}) than was asked for ({etag})."
+        )
     if answer.status == 206:
         said = answer.header("content-range")
         if said != f"bytes {begin}-{end - 1}/{size_bytes}":
-            return Verdict(_OTHER_BYTES, f"{what}: asked for bytes {begin}-{end - 1} of {size_bytes}, the answer is '{said}'.")
+            return Verdict(
+                _OTHER_BYTES, f"{what}: asked for bytes {begin}-{end - 1} of {size_bytes}, the answer is '{said}'."
+            )
     elif not (begin == 0 and end == size_bytes):
         return Verdict(_OTHER_BYTES, f"{what}: asked for a range, the answer is the whole blob.")
     if received != end - begin:
@@ -286,7 +358,11 @@ def _blob(node: Any) -> Blob:
     properties: dict[str, str] = {}
     for child in node:
         if child.tag == "Name":
-            name = unquote(child.text or "", errors="surrogateescape") if child.get("Encoded") == "true" else child.text or ""
+            name = (
+                unquote(child.text or "", errors="surrogateescape")
+                if child.get("Encoded") == "true"
+                else child.text or ""
+            )
         elif child.tag == "Properties":
             properties = {entry.tag: entry.text for entry in child if entry.text}
         elif child.tag == "Metadata" and len(child):
@@ -308,7 +384,11 @@ def _json(pairs: dict[str, str]) -> str:
     if not pairs:
         return ""
     # Almost all blobs have a content type and nothing else, and few accounts have many of them.
-    return _type_only(pairs["content-type"]) if len(pairs) == 1 and "content-type" in pairs else json.dumps(pairs, ensure_ascii=False)
+    return (
+        _type_only(pairs["content-type"])
+        if len(pairs) == 1 and "content-type" in pairs
+        else json.dumps(pairs, ensure_ascii=False)
+    )
 
 
 @cache
@@ -323,7 +403,7 @@ def _iso(date: str) -> str:
     return f"{date[12:16]}-{_MONTHS.get(date[8:11], '00')}-{date[5:7]}T{date[17:25]}Z"
 
 
-_MONTHS = {name: f"{n:02}" for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * n : 3 * n + 3]: f"{n + 1:02}" for n in range(12)}
 
 
 def _utc(text: str) -> datetime | None:

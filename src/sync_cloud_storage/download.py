@@ -77,7 +77,11 @@ class Downloader:
                 if suspect == wrong.crc64nvme:
                     raise _source_md5(task) from None
                 if attempt == RETRIES_AFTER_DISK:
-                    raise BlobFault("AZ-MD5", f"{_name(task)}: the bytes do not have the MD5 that the source says.", "Run again with --retry-failed.") from None
+                    raise BlobFault(
+                        "AZ-MD5",
+                        f"{_name(task)}: the bytes do not have the MD5 that the source says.",
+                        "Run again with --retry-failed.",
+                    ) from None
                 suspect = wrong.crc64nvme
             except BlobFault as fault:
                 if fault.kind is not Kind.RETRY or not fault.code.startswith("NAS-") or attempt == RETRIES_AFTER_DISK:
@@ -96,7 +100,9 @@ class Downloader:
         done = False
         try:
             into = _WholeFile(temp, task)
-            yield from self._azure.read(task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into)
+            yield from self._azure.read(
+                task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into
+            )
             result = _evidence(task, into.hashed, self._now())
             done = True
         finally:
@@ -122,7 +128,9 @@ class Downloader:
             keep = True
         except (GeneratorExit, ScsError) as error:
             # Stopped, or the network is away: the finished ranges are worth keeping. Wrong or outdated bytes are not.
-            keep = not isinstance(error, _WrongBytes) and not (isinstance(error, BlobFault) and error.kind is Kind.REPLAN)
+            keep = not isinstance(error, _WrongBytes) and not (
+                isinstance(error, BlobFault) and error.kind is Kind.REPLAN
+            )
             if keep:
                 partial.close()
             raise
@@ -174,7 +182,7 @@ class Downloader:
         return [outcomes[small.task.id] for small in group]
 
     def _holds(self, small: _Small) -> bool:
-        """Whether the file at the blob's place has just these bytes: a run before this one was killed after the rename."""
+        """Whether the file at the blob's place has just these bytes: an earlier run was killed after the rename."""
         return self._nas.hash_file(small.task.nas_path) == (small.task.size_bytes, crc64nvme(small.body))
 
     def _already_there(self, task: Download) -> Downloaded | None:
@@ -309,7 +317,8 @@ def _missing(done: Sequence[tuple[int, int, int]], size_bytes: int, step: int) -
 def _source_md5(task: Download) -> BlobFault:
     return BlobFault(
         "AZ-MD5-SOURCE",
-        f"{_name(task)}: two downloads gave the same bytes, and they do not have the Content-MD5 stored at the source; whoever wrote it was wrong, or the blob is damaged there.",
+        f"{_name(task)}: two downloads gave the same bytes, and they do not have the Content-MD5 stored at the source; "
+        "whoever wrote it was wrong, or the blob is damaged there.",
         "Compare the blob with its origin; then set its Content-MD5 right at the source and sync again.",
     )
 

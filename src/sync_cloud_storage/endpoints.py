@@ -75,10 +75,20 @@ class Endpoints:
         """The bucket and how to speak to it."""
         target = self._settings.target
         chain = self._chain
-        # A bucket with dots in its name has no certificate that fits it as a host (S3 User Guide, "Bucket naming rules").
+        # No certificate fits a host with a bucket name with dots (S3 User Guide, "Bucket naming rules").
         path_style = target.path_style if target.path_style is not None else not chain.is_aws or "." in target.bucket
         endpoint = chain.endpoint if path_style else chain.endpoint.replace("://", f"://{target.bucket}.", 1)
-        return Profile(endpoint, target.bucket, chain.region, path_style, target.storage_class, target.acl, target.encryption, target.kms_key, target.tags)
+        return Profile(
+            endpoint,
+            target.bucket,
+            chain.region,
+            path_style,
+            target.storage_class,
+            target.acl,
+            target.encryption,
+            target.kms_key,
+            target.tags,
+        )
 
     # -------------------------------------------------------------------------------------------------- first
 
@@ -97,7 +107,11 @@ class Endpoints:
         network = self._settings.network
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageFault("SET-VALUE", f"'{endpoint}' is not the address of a service.", "It looks like https://host or https://host:port.")
+            raise UsageFault(
+                "SET-VALUE",
+                f"'{endpoint}' is not the address of a service.",
+                "It looks like https://host or https://host:port.",
+            )
         proxy = network.https_proxy if parts.scheme == "https" else network.http_proxy
         return Line(ca_file=str(ca_file) if ca_file else _system_ca_file(), proxy=proxy, no_proxy=network.no_proxy)
 

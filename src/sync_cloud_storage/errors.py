@@ -1,8 +1,8 @@
 """The errors of the product, as one tree. Floor 0: knows nothing of the rest.
 
-Every error is a sentence for a person (what, why) with a way out (`hint`), a stable code for reports and scripts, and
-a *kind* that says what the program does about it. Foreign errors (SQLite, the SDKs, libcurl, the kernel) are turned into
-one of these at the door where they enter; none of them travels upward.
+Every error is a sentence for a person (what, why) with a way out (`hint`), a stable code for reports and scripts, and a
+*kind* that says what the program does about it. Foreign errors (SQLite, the SDKs, libcurl, the kernel) are turned
+into one of these at the door where they enter; none of them travels upward.
 
     ScsError
     ├── UsageFault         exit 2   arguments or settings; nothing was started

@@ -23,8 +23,7 @@ _NO_CONTAINER = "AZ-404-CONTAINER"
 def list_containers(task: ListContainers, azure: Azure) -> Story[ContainersPage]:
     """One page of the account."""
     containers, next_marker = yield from azure.containers(task.marker)
-    if next_marker and next_marker == task.marker:
-        raise BlobFault("AZ-LIST-LOOP", "The account's listing gave the same page marker twice.", "Run again; if it stays so, ask Azure support.")
+    _check_moves(task.marker, next_marker, "The account's listing")
     return ContainersPage(task.marker, next_marker, containers)
 
 
@@ -37,9 +36,13 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
     try:
         for ahead in range(PAGES_AHEAD):
             blobs, next_marker = yield from azure.blobs(task.container, marker)
-            if next_marker and next_marker == marker:
-                raise BlobFault("AZ-LIST-LOOP", f"The listing of container '{task.container}' gave the same page marker twice.", "Run again; if it stays so, ask Azure support.")
-            page = BlobsPage(task.container, marker, next_marker, tuple((blob, placement.place(task.container, blob)) for blob in blobs))
+            _check_moves(marker, next_marker, f"The listing of container '{task.container}'")
+            page = BlobsPage(
+                task.container,
+                marker,
+                next_marker,
+                tuple((blob, placement.place(task.container, blob)) for blob in blobs),
+            )
             if not next_marker or ahead == PAGES_AHEAD - 1:
                 return page
             give(page)
@@ -53,3 +56,9 @@ def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone]
     """What one blob is now: a listing no longer holds it, or it changed while it was read."""
     blob = yield from azure.look(task.container, task.blob)
     return Seen(task.id, blob) if blob is not None else Gone(task.id, now())
+
+
+def _check_moves(marker: str, next_marker: str, what: str) -> None:
+    if next_marker and next_marker == marker:
+        text = f"{what} gave the same page marker twice, so it would never end."
+        raise BlobFault("AZ-LIST-LOOP", text, "Run again; if it stays so, ask Azure support.")

@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
@@ -35,8 +35,13 @@ if TYPE_CHECKING:
 
         signal_name: str
 
-        def is_set(self) -> bool: ...
-        def wait(self, timeout: float) -> bool: ...
+        def is_set(self) -> bool:
+            """Whether to stop."""
+            ...
+
+        def wait(self, timeout: float) -> bool:
+            """Wait *timeout* seconds at most for that; whether to stop."""
+            ...
 
 
 LANES_AUTO = 128  # requests in flight over all workers; they begin with fewer and learn
@@ -57,9 +62,8 @@ class Migration:
 
     def __init__(self, settings: Settings, listener: Callable[[Progress], None], stop: Stop) -> None:
         self._settings = settings
-        self._listener = listener
         self._stop = stop
-        self._ends = Endpoints(settings)
+        self._around = _Around(settings, Endpoints(settings), listener, stop)
 
     # ------------------------------------------------------------------------------------------------- verbs
 
@@ -75,7 +79,14 @@ class Migration:
             if settings.media_folder is not None:
                 marker = create_marker(settings.media_folder, catalog.nas_id() or uuid.uuid4().hex)
                 catalog.claim(account=settings.azure.account, bucket=settings.target.bucket, nas_id=marker)
-        return InitReport(str(settings.db_file), is_new, marker, tuple(map(str, written)), tuple(had), settings.missing("azure", "nas", "target"))
+        return InitReport(
+            str(settings.db_file),
+            is_new,
+            marker,
+            tuple(map(str, written)),
+            tuple(had),
+            settings.missing("azure", "nas", "target"),
+        )
 
     def sync(self, what: str, *, everything: bool, containers: tuple[str, ...]) -> Outcome:
         """List the account into the catalog."""
@@ -136,7 +147,13 @@ class Migration:
     def status(self) -> StatusReport:
         """What the catalog says, without touching it."""
         with Catalog.read(self._settings.db_file) as catalog:
-            return StatusReport(str(self._settings.db_file), catalog.totals(), catalog.container_counts(), catalog.last_run(), tuple(catalog.problems(PROBLEMS_SHOWN)))
+            return StatusReport(
+                str(self._settings.db_file),
+                catalog.totals(),
+                catalog.container_counts(),
+                catalog.last_run(),
+                tuple(catalog.problems(PROBLEMS_SHOWN)),
+            )
 
     def clean(self) -> Path:
         """Forget the catalog; where its backup is."""
@@ -152,9 +169,13 @@ class Migration:
         settings.apply_environment()
         with Catalog.open(settings.db_file, _now) as catalog:
             nas_door = self._open_nas(catalog) if nas else None
-            catalog.claim(account=settings.azure.account if azure else "", bucket=settings.target.bucket if target else "", nas_id=nas_door.nas_id if nas_door else "")
-            self._ends.greet(azure=azure, s3=target)
-            work = _Work(verb, settings, catalog, nas_door, self._ends, self._listener, self._stop, azure=azure, target=target)
+            catalog.claim(
+                account=settings.azure.account if azure else "",
+                bucket=settings.target.bucket if target else "",
+                nas_id=nas_door.nas_id if nas_door else "",
+            )
+            self._around.ends.greet(azure=azure, s3=target)
+            work = _Work(verb, self._around, catalog, nas_door, azure=azure, target=target)
             catalog.begin_run(verb)
             result = "ended by an error"
             try:
@@ -174,29 +195,25 @@ class Migration:
         return Nas.open(folder, catalog.nas_id() or None)
 
 
+class _Around(NamedTuple):
+    """What every verb has around it."""
+
+    settings: Settings
+    ends: Endpoints
+    listener: Callable[[Progress], None]
+    stop: Stop
+
+
 class _Work:
     """One verb at work: the catalog, the workers, and what was done so far."""
 
     def __init__(
-        self,
-        verb: str,
-        settings: Settings,
-        catalog: Catalog,
-        nas: Nas | None,
-        ends: Endpoints,
-        listener: Callable[[Progress], None],
-        stop: Stop,
-        *,
-        azure: bool,
-        target: bool,
+        self, verb: str, around: _Around, catalog: Catalog, nas: Nas | None, *, azure: bool, target: bool
     ) -> None:
         self.catalog = catalog
         self._verb = verb
-        self._settings = settings
+        self._settings, self._ends, self._listener, self._stop = around
         self._nas = nas
-        self._ends = ends
-        self._listener = listener
-        self._stop = stop
         self._azure = azure
         self._target = target
         self._tally = Tally()
@@ -251,19 +268,32 @@ class _Work:
     def downloads(self) -> Rows:
         """Pending blobs."""
         overwrite = self._settings.overwrite
-        return Rows(lambda after, limit: [t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_downloads(after, limit)], self._wanted)
+        return Rows(
+            lambda after, limit: [
+                t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_downloads(after, limit)
+            ],
+            self._wanted,
+        )
 
     def uploads(self) -> Rows:
         """Files that wait for S3."""
         overwrite = self._settings.overwrite
         from_bytes = self._settings.transfer.multipart_from_bytes
         return Rows(
-            lambda after, limit: [t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_uploads(after, limit, from_bytes)], self._wanted
+            lambda after, limit: [
+                t._replace(may_replace=t.may_replace or overwrite)
+                for t in self.catalog.pending_uploads(after, limit, from_bytes)
+            ],
+            self._wanted,
         )
 
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""
-        return Rows(lambda after, limit: [t._replace(deep=deep) for t in self.catalog.everything(after, limit)], self._wanted, rounds=False)
+        return Rows(
+            lambda after, limit: [t._replace(deep=deep) for t in self.catalog.everything(after, limit)],
+            self._wanted,
+            rounds=False,
+        )
 
     # ------------------------------------------------------------------------------------------------- work
 
@@ -329,7 +359,11 @@ class _Work:
         messages: list[Message] = []
         if now - self._renewed_at >= RENEW_EVERY_S:
             self._renewed_at = now
-            messages.append(Renew(self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None))
+            messages.append(
+                Renew(
+                    self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None
+                )
+            )
         if (rate := self._allowed_rate()) != self._rate:
             self._rate = rate
             messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))

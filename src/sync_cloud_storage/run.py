@@ -159,7 +159,9 @@ class Rows:
 
     window = WINDOW
 
-    def __init__(self, fetch: Callable[[int, int], Sequence[Any]], wanted: Callable[[str], bool], *, rounds: bool = True) -> None:
+    def __init__(
+        self, fetch: Callable[[int, int], Sequence[Any]], wanted: Callable[[str], bool], *, rounds: bool = True
+    ) -> None:
         self._fetch = fetch
         self._wanted = wanted
         self._rounds = rounds
@@ -209,7 +211,9 @@ class Tally:
 
     def counts(self) -> Counts:
         """For the meter."""
-        return Counts(self.listed, self.downloaded, self.bytes_in, self.uploaded, self.bytes_out, self.checked, self.failed)
+        return Counts(
+            self.listed, self.downloaded, self.bytes_in, self.uploaded, self.bytes_out, self.checked, self.failed
+        )
 
 
 class Feeds(NamedTuple):
@@ -340,7 +344,11 @@ class Run:
 
     def _hear(self, worker: int, report: Report | Lost) -> None:
         if isinstance(report, Lost):
-            self._stopped = self._stopped or Stopped("WORKER-LOST", f"A worker process ended ({report.reason}).", "Most often memory ran out; run again with fewer --workers.")
+            self._stopped = self._stopped or Stopped(
+                "WORKER-LOST",
+                f"A worker process ended ({report.reason}).",
+                "Most often memory ran out; run again with fewer --workers.",
+            )
             self._drained.add(worker)
             return
         self._tally.bytes_in += report.bytes_in
@@ -425,7 +433,15 @@ class Run:
                     tally.failed += 1
                     etag = result.blob.etag if isinstance(result, Seen) else result.etag
                     code = "AZ-CHANGING" if isinstance(result, Seen) else result.code
-                    return [Failed(result.id, Leg.AZURE, etag, code, f"It had to be fetched anew {REPLANS} times in this run; try again later with --retry-failed.")]
+                    return [
+                        Failed(
+                            result.id,
+                            Leg.AZURE,
+                            etag,
+                            code,
+                            f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed.",
+                        )
+                    ]
         return []
 
 

@@ -1,9 +1,10 @@
 """Amazon S3 and every S3-like endpoint as requests and parsed answers: look, put, multipart.
 
-What an endpoint can do is data (`Profile`), not a subclass. botocore finds credentials, region and endpoint the way every
-AWS tool does; the requests themselves go through the pump, signed by libcurl (SigV4). Bodies are sent as
+What an endpoint can do is data (`Profile`), not a subclass. botocore finds credentials, region and endpoint the way
+every AWS tool does; the requests themselves go through the pump, signed by libcurl (SigV4). Bodies are sent as
 `UNSIGNED-PAYLOAD`: what protects them is the CRC64NVME in a signed header, which S3 checks on arrival. Facts about the
-service: Amazon S3 API Reference and User Guide ("Checking object integrity", "Multipart upload limits"), read 2026-11-23.
+service: Amazon S3 API Reference and User Guide ("Checking object integrity", "Multipart upload limits"), read
+2026-11-23.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MAX_PUT_BYTES = 5 << 30
 MAX_OBJECT_BYTES = 53_687_091_200_000  # 48.8 TiB, since 2025-12; the service itself has the last word
 METADATA_MAX_BYTES = 2048
 
-_FOLLOWS = {  # the blob properties that go with the object; nothing else of a blob may become a header (no ACL, no redirect)
+_FOLLOWS = {  # what goes with the object; nothing else of a blob may become a header (no ACL, no redirect)
     "content-type": "Content-Type",
     "content-encoding": "Content-Encoding",
     "content-language": "Content-Language",
@@ -83,7 +84,7 @@ class Part(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An object as the endpoint describes it. `checksum` is the full-object CRC64NVME in S3's text form, "" if it has none."""
+    """An object as the endpoint describes it. `checksum`: full-object CRC64NVME, S3's text form; "" if it has none."""
 
     size_bytes: int
     etag: str
@@ -92,7 +93,7 @@ class Stored(NamedTuple):
 
 
 class AwsChain:
-    """Credentials, region and endpoint from where every AWS tool takes them (environment, profiles, SSO, instance role).
+    """Credentials, region and endpoint from where every AWS tool takes them: environment, profiles, SSO, instance role.
 
     Raises:
         EnvironmentFault: AWS-CONFIG when the chain's files cannot be read or name an unknown profile.
@@ -108,7 +109,11 @@ class AwsChain:
             region = region or self._session.get_config_variable("region") or ""
             client = self._session.create_client("s3", region_name=region or "us-east-1", endpoint_url=endpoint or None)
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise EnvironmentFault("AWS-CONFIG", f"The AWS settings cannot be used: {error}.", "Check ~/.aws/config, AWS_PROFILE and the endpoint.") from error
+            raise EnvironmentFault(
+                "AWS-CONFIG",
+                f"The AWS settings cannot be used: {error}.",
+                "Check ~/.aws/config, AWS_PROFILE and the endpoint.",
+            ) from error
         self.region = region or "us-east-1"
         self.endpoint = str(client.meta.endpoint_url).rstrip("/")
         self.is_aws = self.endpoint.endswith((".amazonaws.com", ".amazonaws.com.cn"))
@@ -164,7 +169,10 @@ class S3:
             verdict = judge(answer, what, S3_TABLE)
             region = answer.header("x-amz-bucket-region")
             if answer.status in {301, 307, 400} and region and region != self._profile.region:
-                return Verdict(Rule(Kind.FATAL, "S3-REGION", f"Set AWS_DEFAULT_REGION={region}."), f"The {what} is in region {region}, not in {self._profile.region}.")
+                return Verdict(
+                    Rule(Kind.FATAL, "S3-REGION", f"Set AWS_DEFAULT_REGION={region}."),
+                    f"The {what} is in region {region}, not in {self._profile.region}.",
+                )
             if answer.status == 404:
                 return Verdict(S3_TABLE["NoSuchBucket"], f"There is no {what} at {self._profile.endpoint}.")
             if answer.status == 403:
@@ -176,18 +184,31 @@ class S3:
     def look(self, key: str) -> Story[Stored | None]:
         """The object as the endpoint describes it; None when there is none."""
         try:
-            answer = yield from ask(lambda: self._request("HEAD", key, headers=("x-amz-checksum-mode: ENABLED",)), self._judge(key), self._patience)
+            answer = yield from ask(
+                lambda: self._request("HEAD", key, headers=("x-amz-checksum-mode: ENABLED",)),
+                self._judge(key),
+                self._patience,
+            )
         except BlobFault as fault:
             if fault.code == "HTTP-404":
                 return None
             raise
         full = answer.header("x-amz-checksum-type") != "COMPOSITE"
         crc = answer.header("x-amz-checksum-crc64nvme") if full else ""
-        return Stored(int(answer.header("content-length") or "0"), answer.header("etag").strip('"'), crc, answer.header("x-amz-version-id"))
+        return Stored(
+            int(answer.header("content-length") or "0"),
+            answer.header("etag").strip('"'),
+            crc,
+            answer.header("x-amz-version-id"),
+        )
 
     def read(self, key: str, sink: Sink) -> Story[None]:
         """The whole object into *sink*."""
-        yield from ask(lambda: self._request("GET", key, sink=sink), self._judge(key), self._patience)
+        yield from ask(
+            lambda: self._request("GET", key, sink=sink, max_body_bytes=MAX_OBJECT_BYTES),
+            self._judge(key),
+            self._patience,
+        )
 
     def put(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
         """Store an object whole; the endpoint checks *crc* on arrival.
@@ -203,24 +224,41 @@ class S3:
         source = body if not isinstance(body, bytes) else None
         size = body.size_bytes if not isinstance(body, bytes) else len(body)
         answer = yield from ask(
-            lambda: self._request("PUT", key, headers=lines, body=body if isinstance(body, bytes) else b"", source=source), self._judge(key), self._patience
+            lambda: self._request(
+                "PUT", key, headers=lines, body=body if isinstance(body, bytes) else b"", source=source
+            ),
+            self._judge(key),
+            self._patience,
         )
-        return Stored(size, answer.header("etag").strip('"'), answer.header("x-amz-checksum-crc64nvme"), answer.header("x-amz-version-id"))
+        return Stored(
+            size,
+            answer.header("etag").strip('"'),
+            answer.header("x-amz-checksum-crc64nvme"),
+            answer.header("x-amz-version-id"),
+        )
 
     # --------------------------------------------------------------------------------------------- multipart
 
     def open_upload(self, key: str, about: Sequence[str]) -> Story[str]:
         """Begin a multipart upload whose full-object CRC64NVME S3 will check; its id."""
         lines = ("x-amz-checksum-algorithm: CRC64NVME", "x-amz-checksum-type: FULL_OBJECT", *about)
-        answer = yield from ask(lambda: self._request("POST", key, {"uploads": ""}, lines), self._judge(key), self._patience)
+        answer = yield from ask(
+            lambda: self._request("POST", key, {"uploads": ""}, lines), self._judge(key), self._patience
+        )
         upload_id = _text(answer.body, "UploadId")
         if not upload_id:
-            raise BlobFault("S3-ANSWER", f"object '{key}': the endpoint opened a multipart upload without giving its id.")
+            raise BlobFault(
+                "S3-ANSWER", f"object '{key}': the endpoint opened a multipart upload without giving its id."
+            )
         return upload_id
 
     def open_uploads(self, key: str) -> Story[list[str]]:
         """Ids of the multipart uploads that are open for exactly this key, oldest first."""
-        answer = yield from ask(lambda: self._request("GET", None, {"uploads": "", "prefix": key}, max_body_bytes=8 * MIB), self._judge(key), self._patience)
+        answer = yield from ask(
+            lambda: self._request("GET", None, {"uploads": "", "prefix": key}, max_body_bytes=8 * MIB),
+            self._judge(key),
+            self._patience,
+        )
         return [_child(node, "UploadId") for node in _nodes(answer.body, "Upload") if _child(node, "Key") == key]
 
     def parts(self, key: str, upload_id: str) -> Story[list[Part]]:
@@ -229,9 +267,12 @@ class S3:
         marker = ""
         while True:
             asked = {"uploadId": upload_id} | ({"part-number-marker": marker} if marker else {})
-            answer = yield from ask(lambda asked=asked: self._request("GET", key, asked, max_body_bytes=8 * MIB), self._judge(key), self._patience)  # type: ignore[misc]
-            for node in _nodes(answer.body, "Part"):
-                found.append(Part(int(_child(node, "PartNumber")), int(_child(node, "Size")), _child(node, "ETag").strip('"'), _child(node, "ChecksumCRC64NVME")))
+            answer = yield from ask(
+                lambda asked=asked: self._request("GET", key, asked, max_body_bytes=8 * MIB),
+                self._judge(key),
+                self._patience,
+            )  # type: ignore[misc]
+            found += map(_listed_part, _nodes(answer.body, "Part"))
             marker = _text(answer.body, "NextPartNumberMarker")
             if _text(answer.body, "IsTruncated") != "true" or not marker:
                 return found
@@ -240,27 +281,51 @@ class S3:
         """Send one part; the endpoint checks *crc* on arrival."""
         asked = {"partNumber": str(number), "uploadId": upload_id}
         lines = (f"x-amz-checksum-crc64nvme: {crc}",)
-        answer = yield from ask(lambda: self._request("PUT", key, asked, lines, source=source), self._judge(key), self._patience)
+        answer = yield from ask(
+            lambda: self._request("PUT", key, asked, lines, source=source), self._judge(key), self._patience
+        )
         return Part(number, source.size_bytes, answer.header("etag").strip('"'), crc)
 
-    def close_upload(self, key: str, upload_id: str, parts: Sequence[Part], crc: str, size_bytes: int, *, replace: bool) -> Story[Stored]:
+    def close_upload(
+        self, key: str, upload_id: str, parts: Sequence[Part], crc: str, size_bytes: int, *, replace: bool
+    ) -> Story[Stored]:
         """Make the parts one object; the endpoint holds the combined checksum of its parts against *crc*."""
-        listed = "".join(f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_part_sum(part)}</Part>' for part in parts)
+        listed = "".join(
+            f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_part_sum(part)}</Part>'
+            for part in parts
+        )
         body = f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'.encode()
-        lines = (f"x-amz-checksum-crc64nvme: {crc}", "x-amz-checksum-type: FULL_OBJECT", f"x-amz-mp-object-size: {size_bytes}", "Content-Type: application/xml", *self._conditions(replace))
+        lines = (
+            f"x-amz-checksum-crc64nvme: {crc}",
+            "x-amz-checksum-type: FULL_OBJECT",
+            f"x-amz-mp-object-size: {size_bytes}",
+            "Content-Type: application/xml",
+            *self._conditions(replace),
+        )
 
         def judged(answer: Response) -> Verdict | None:
-            if answer.status == 200 and b"<Error>" in answer.body:  # documented: the 200 was sent before the work was done
+            if (
+                answer.status == 200 and b"<Error>" in answer.body
+            ):  # documented: the 200 was sent before the work was done
                 return judge(answer._replace(status=500), f"object '{key}'", S3_TABLE)
             return self._judge(key)(answer)
 
-        answer = yield from ask(lambda: self._request("POST", key, {"uploadId": upload_id}, lines, body), judged, self._patience)
-        return Stored(size_bytes, _text(answer.body, "ETag").strip('"'), _text(answer.body, "ChecksumCRC64NVME"), answer.header("x-amz-version-id"))
+        answer = yield from ask(
+            lambda: self._request("POST", key, {"uploadId": upload_id}, lines, body), judged, self._patience
+        )
+        return Stored(
+            size_bytes,
+            _text(answer.body, "ETag").strip('"'),
+            _text(answer.body, "ChecksumCRC64NVME"),
+            answer.header("x-amz-version-id"),
+        )
 
     def end_upload(self, key: str, upload_id: str) -> Story[None]:
         """Give up a multipart upload and the parts it holds; quiet when it is already gone."""
         try:
-            yield from ask(lambda: self._request("DELETE", key, {"uploadId": upload_id}), self._judge(key), self._patience)
+            yield from ask(
+                lambda: self._request("DELETE", key, {"uploadId": upload_id}), self._judge(key), self._patience
+            )
         except BlobFault as fault:
             if fault.code not in {"S3-UPLOAD", "HTTP-404"}:
                 raise
@@ -278,12 +343,20 @@ class S3:
         Raises:
             BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing is dropped silently.
         """
-        lines = [f"{_FOLLOWS[name]}: {_line_safe(value)}" for name, value in (json.loads(headers) if headers else {}).items() if name in _FOLLOWS]
+        lines = [
+            f"{_FOLLOWS[name]}: {_line_safe(value)}"
+            for name, value in (json.loads(headers) if headers else {}).items()
+            if name in _FOLLOWS
+        ]
         pairs = {name.lower(): value for name, value in (json.loads(metadata) if metadata else {}).items()}
         if original_name:
             pairs["scs-name"] = quote(original_name, safe="/")
         if sum(len(name) + len(value.encode()) for name, value in pairs.items()) > METADATA_MAX_BYTES:
-            raise BlobFault("S3-METADATA", "The blob has more than the 2 KB of user metadata that S3 takes.", "Shorten its metadata at the source, then sync again.")
+            raise BlobFault(
+                "S3-METADATA",
+                "The blob has more than the 2 KB of user metadata that S3 takes.",
+                "Shorten its metadata at the source, then sync again.",
+            )
         lines += [f"x-amz-meta-{name}: {_line_safe(value)}" for name, value in pairs.items()]
         profile = self._profile
         chosen = {
@@ -314,7 +387,9 @@ class S3:
         max_body_bytes: int = 1 << 16,
     ) -> Request:
         access = self.access
-        url = self._base + (f"/{quote(key, safe='/~')}" if key is not None else "/" if not self._profile.path_style else "")
+        url = self._base + (
+            f"/{quote(key, safe='/~')}" if key is not None else "/" if not self._profile.path_style else ""
+        )
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
         lines = ["x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers]
@@ -347,10 +422,19 @@ class HashSink:
 
 
 def _line_safe(value: str) -> str:
-    """A value as it may stand in a header line: RFC 2047 where it is not plain text (Source: S3 "User-defined metadata")."""
+    """A value as a header line takes it: RFC 2047 where it is not ASCII (Source: S3 "User-defined metadata")."""
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
-        raise BlobFault("S3-METADATA", "A property or metadata value of the blob has control characters, which no header can carry.", "Mend it at the source, then sync again.")
+        raise BlobFault(
+            "S3-METADATA",
+            "A property or metadata value of the blob has control characters, which no header can carry.",
+            "Mend it at the source, then sync again.",
+        )
     return value if value.isascii() else Header(value, "utf-8", maxlinelen=10**6).encode()
+
+
+def _listed_part(node: Any) -> Part:
+    number, size = int(_child(node, "PartNumber")), int(_child(node, "Size"))
+    return Part(number, size, _child(node, "ETag").strip('"'), _child(node, "ChecksumCRC64NVME"))
 
 
 def _part_sum(part: Part) -> str:

@@ -40,7 +40,16 @@ class Uploader:
         give: Takes results that are not the last word (`UploadOpened`).
     """
 
-    def __init__(self, nas: Nas, s3: S3, *, multipart_from_bytes: int, part_bytes: int, now: Callable[[], str], give: Callable[[Result], None]) -> None:
+    def __init__(
+        self,
+        nas: Nas,
+        s3: S3,
+        *,
+        multipart_from_bytes: int,
+        part_bytes: int,
+        now: Callable[[], str],
+        give: Callable[[Result], None],
+    ) -> None:
         self._nas = nas
         self._s3 = s3
         self._multipart_from_bytes = multipart_from_bytes
@@ -50,9 +59,10 @@ class Uploader:
 
     def upload(self, task: Upload) -> Story[Uploaded | Rotten | Failed]:
         """The whole way of one file. Environment faults are raised; everything else is a result."""
+        if task.size_bytes > MAX_OBJECT_BYTES:
+            text = f"{_name(task)} has {task.size_bytes} bytes; S3 takes {MAX_OBJECT_BYTES} in one object."
+            return Failed(task.id, Leg.S3, task.etag, "S3-TOO-BIG", text)
         try:
-            if task.size_bytes > MAX_OBJECT_BYTES:
-                raise BlobFault("S3-TOO-BIG", f"{_name(task)} has {task.size_bytes} bytes; S3 takes {MAX_OBJECT_BYTES} in one object.")
             return (yield from self._bring(task))
         except _Rot as rot:
             return Rotten(task.id, rot.code, rot.sentence, task.etag)
@@ -99,18 +109,29 @@ class Uploader:
             if not upload_id:
                 upload_id = yield from self._s3.open_upload(task.s3_key, about)
                 self._give(UploadOpened(task.id, upload_id))
-            step = max((part.size_bytes for part in had if part.number == 1), default=part_size_for(task.size_bytes, self._part_bytes))
+            step = max(
+                (part.size_bytes for part in had if part.number == 1),
+                default=part_size_for(task.size_bytes, self._part_bytes),
+            )
             spans = [(offset, min(step, task.size_bytes - offset)) for offset in range(0, task.size_bytes, step)]
             known = {part.number: part for part in had}
             sent: list[tuple[Part, int]] = yield Each(
-                (self._part(task, upload_id, number, file, span, known.get(number)) for number, span in enumerate(spans, 1)), PARTS_AT_ONCE
+                (
+                    self._part(task, upload_id, number, file, span, known.get(number))
+                    for number, span in enumerate(spans, 1)
+                ),
+                PARTS_AT_ONCE,
             )
         whole = crc_to_s3(combine_all((crc, length) for (_, crc), (_, length) in zip(sent, spans, strict=True)))
         if whole != task.crc64nvme:
             yield from self._s3.end_upload(task.s3_key, upload_id)
             raise _Rot(task)
         try:
-            return (yield from self._s3.close_upload(task.s3_key, upload_id, [part for part, _ in sent], whole, task.size_bytes, replace=task.may_replace))
+            return (
+                yield from self._s3.close_upload(
+                    task.s3_key, upload_id, [part for part, _ in sent], whole, task.size_bytes, replace=task.may_replace
+                )
+            )
         except BlobFault as fault:
             if fault.code == "S3-EXISTS":
                 yield from self._s3.end_upload(task.s3_key, upload_id)
@@ -118,7 +139,9 @@ class Uploader:
                 return (yield from self._object(task))
             raise
 
-    def _part(self, task: Upload, upload_id: str, number: int, file: ReadFile, span: tuple[int, int], known: Part | None) -> Story[tuple[Part, int]]:
+    def _part(
+        self, task: Upload, upload_id: str, number: int, file: ReadFile, span: tuple[int, int], known: Part | None
+    ) -> Story[tuple[Part, int]]:
         """Send one part, unless S3 has it and its checksum is that of the bytes on the NAS."""
         crc: int = yield Aside(_hash_span, (file, *span))
         checksum = crc_to_s3(crc)
@@ -153,13 +176,21 @@ class Uploader:
     def _object(self, task: Upload) -> Story[Stored]:
         stored = yield from self._s3.look(task.s3_key)
         if stored is None:
-            raise BlobFault("S3-UPLOAD", f"{_name(task)}: the upload ended and no object is there.", "Run again with --retry-failed.")
+            raise BlobFault(
+                "S3-UPLOAD",
+                f"{_name(task)}: the upload ended and no object is there.",
+                "Run again with --retry-failed.",
+            )
         if stored.size_bytes == task.size_bytes and not stored.checksum:
             into = HashSink()
             yield from self._s3.read(task.s3_key, into)
             stored = stored._replace(checksum=crc_to_s3(into.crc))
         if (stored.size_bytes, stored.checksum) != (task.size_bytes, task.crc64nvme):
-            raise BlobFault("S3-EXISTS", f"{_name(task)}: another object already has this key, with other bytes.", "Move it away, or let it be written over with --overwrite.")
+            raise BlobFault(
+                "S3-EXISTS",
+                f"{_name(task)}: another object already has this key, with other bytes.",
+                "Move it away, or let it be written over with --overwrite.",
+            )
         return stored
 
     def _confirmed(self, task: Upload, stored: Stored) -> Story[Stored]:
@@ -167,10 +198,18 @@ class Uploader:
         if not stored.checksum:
             asked = yield from self._s3.look(task.s3_key)
             if asked is None or asked.size_bytes != task.size_bytes:
-                raise BlobFault("S3-LOST", f"{_name(task)}: the endpoint took it and does not have it.", "Run again with --retry-failed.")
+                raise BlobFault(
+                    "S3-LOST",
+                    f"{_name(task)}: the endpoint took it and does not have it.",
+                    "Run again with --retry-failed.",
+                )
             stored = asked._replace(version_id=stored.version_id or asked.version_id)
         if stored.checksum and stored.checksum.split("-")[0] != task.crc64nvme:
-            raise BlobFault("S3-DIGEST", f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}.", "Run again with --retry-failed.")
+            raise BlobFault(
+                "S3-DIGEST",
+                f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}.",
+                "Run again with --retry-failed.",
+            )
         return stored
 
     def _evidence(self, task: Upload, stored: Stored, moved: int) -> Uploaded:
@@ -211,7 +250,11 @@ class _Rot(BlobFault):
     """The file is not what was downloaded: gone, shorter, or with other bytes."""
 
     def __init__(self, task: Upload) -> None:
-        super().__init__("NAS-ROT", f"{_name(task)}: its file on the NAS is gone or no longer has the bytes that were downloaded; it will be downloaded again.")
+        super().__init__(
+            "NAS-ROT",
+            f"{_name(task)}: its file on the NAS is gone or no longer has the bytes that were downloaded; "
+            "it will be downloaded again.",
+        )
 
 
 class _Span:

@@ -55,5 +55,8 @@ def _check_object(task: Check, s3: S3) -> Story[tuple[str, bool]]:
     if stored.size_bytes != task.size_bytes:
         return f"S3-SIZE: the object '{task.s3_key}' has {stored.size_bytes} bytes, the blob {task.size_bytes}.", False
     if stored.checksum and stored.checksum != task.crc64nvme:
-        return f"S3-DIGEST: the object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.", False
+        return (
+            f"S3-DIGEST: the object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.",
+            False,
+        )
     return "", bool(stored.checksum)

@@ -108,7 +108,9 @@ class Worker:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, setup: Setup, send: Callable[[Report], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, setup: Setup, send: Callable[[Report], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._send = send
         self._clock = clock
         self._lanes = Lanes(setup.lanes, rate=setup.rate, clock=clock)
@@ -116,12 +118,29 @@ class Worker:
         self._placement = setup.placement
         patience = Patience(offline_s=setup.offline_s, clock=clock)
         self._nas = Nas.open(setup.nas_root, setup.nas_id) if setup.nas_root is not None else None
-        self._azure = Azure(setup.azure, setup.azure_line, patience, time.time) if setup.azure and setup.azure_line else None
-        self._s3 = S3(setup.profile, setup.s3, setup.s3_line, patience) if setup.profile and setup.s3 and setup.s3_line else None
+        self._azure = (
+            Azure(setup.azure, setup.azure_line, patience, time.time) if setup.azure and setup.azure_line else None
+        )
+        self._s3 = (
+            S3(setup.profile, setup.s3, setup.s3_line, patience)
+            if setup.profile and setup.s3 and setup.s3_line
+            else None
+        )
         self._range_bytes = setup.range_bytes
-        self._downloader = Downloader(self._azure, self._nas, range_bytes=setup.range_bytes, now=_utc_now) if self._azure and self._nas else None
+        self._downloader = (
+            Downloader(self._azure, self._nas, range_bytes=setup.range_bytes, now=_utc_now)
+            if self._azure and self._nas
+            else None
+        )
         self._uploader = (
-            Uploader(self._nas, self._s3, multipart_from_bytes=setup.multipart_from_bytes, part_bytes=setup.part_bytes, now=_utc_now, give=self._give)
+            Uploader(
+                self._nas,
+                self._s3,
+                multipart_from_bytes=setup.multipart_from_bytes,
+                part_bytes=setup.part_bytes,
+                now=_utc_now,
+                give=self._give,
+            )
             if self._s3 and self._nas
             else None
         )
@@ -156,7 +175,11 @@ class Worker:
         while self._queue and self._weight < most:
             self._begin(*self._queue.popleft())
         self.pump.turn(min(longest_s, REPORT_EVERY_S) if self.pump.active else longest_s)
-        if self._drain_by is not None and not self.drained and (not self.pump.active or self._clock() >= self._drain_by):
+        if (
+            self._drain_by is not None
+            and not self.drained
+            and (not self.pump.active or self._clock() >= self._drain_by)
+        ):
             self.pump.cancel()
             self.drained = True
             self._report()
@@ -212,7 +235,13 @@ class Worker:
             import traceback  # noqa: PLC0415 - only a mistake of ours comes here
 
             place = "".join(traceback.format_exception(error)[-2:]).strip().replace("\n", " | ")
-            self._give(Stopped("INTERNAL", f"A mistake in scs itself, at {type(task).__name__}: {place}", "Please report it; nothing was marked failed."))
+            self._give(
+                Stopped(
+                    "INTERNAL",
+                    f"A mistake in scs itself, at {type(task).__name__}: {place}",
+                    "Please report it; nothing was marked failed.",
+                )
+            )
         self._drain()
 
     def _drain(self) -> None:
@@ -228,7 +257,17 @@ class Worker:
         self._reported = (moved_in, moved_out)
         self._reported_at = self._clock()
         if results or self.drained or (moved_in, moved_out) != (had_in, had_out):
-            self._send(Report(results, over, moved_in - had_in, moved_out - had_out, self.pump.active, self._lanes.limit, self.drained))
+            self._send(
+                Report(
+                    results,
+                    over,
+                    moved_in - had_in,
+                    moved_out - had_out,
+                    self.pump.active,
+                    self._lanes.limit,
+                    self.drained,
+                )
+            )
 
 
 def _looked(task: Look, azure: Azure) -> Story[Result]:

@@ -34,12 +34,16 @@ class Processes:
 
     def __init__(self, setup: Setup, workers: int) -> None:
         self.workers = workers
-        context = multiprocessing.get_context("spawn")  # a fork would copy locks and TLS state of this process's threads
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would copy locks and TLS state of this process's threads
         self._pipes: dict[Connection, int] = {}
         self._children = []
         for number in range(workers):
             ours, theirs = context.Pipe()
-            child = context.Process(target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True)
+            child = context.Process(
+                target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True
+            )
             child.start()
             theirs.close()
             self._pipes[ours] = number

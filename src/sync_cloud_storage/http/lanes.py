@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync_cloud_storage.http.messages import Response
 
 THROTTLED = frozenset({429, 503})  # Source: Azure "Scalability targets" and Amazon S3 "503 Slow Down", read 2026-11-23
@@ -25,7 +26,9 @@ class Lanes:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, most: int, *, start: int = 0, rate: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, *, start: int = 0, rate: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.most = most
         self.rate = rate
         self._limit = float(start or most)

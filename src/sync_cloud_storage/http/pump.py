@@ -1,7 +1,8 @@
 """The pump: drives many stories in one thread, their requests over libcurl's multi interface.
 
-Sockets are watched with epoll (libcurl's own `select` cannot see descriptors above 1,023). One pump lives in each worker;
-it knows nothing of blobs. Not thread-safe: only `Aside` and `Together` leave its thread, and they come back to it.
+Sockets are watched with epoll (libcurl's own `select` cannot see descriptors above 1,023). One pump lives in each
+worker; it knows nothing of blobs. Not thread-safe: only `Aside` and `Together` leave its thread, and they
+come back to it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from queue import SimpleQueue
@@ -19,17 +19,23 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Pause, Request, Together
 from sync_cloud_storage.http.transfer import Transfer, Transfers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sync_cloud_storage.http.lanes import Lanes
     from sync_cloud_storage.http.messages import Command, Story
 
 GROUP_MAX = 64  # stories that wait for one `Together`; enough to spread a flush, few enough to hold little back
 GROUP_WAIT_S = 0.02
 
-_READ_OR_WRITE = {pycurl.POLL_IN: select.EPOLLIN, pycurl.POLL_OUT: select.EPOLLOUT, pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT}
+_READ_OR_WRITE = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
 
 
 class _Telling:
@@ -68,7 +74,9 @@ class Pump:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, lanes: Lanes, *, stall_s: float = 60.0, threads: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lanes: Lanes, *, stall_s: float = 60.0, threads: int = 4, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.lanes = lanes
         self.active = 0  # stories not yet over (children not counted)
         self.bytes_in = 0
@@ -127,7 +135,11 @@ class Pump:
 
     def cancel(self) -> None:
         """End all stories where they stand; their `done` is not called."""
-        tellings = {telling for _, telling in self._in_flight.values()} | {t for _, t in self._waiting} | {t for t, _, _ in self._ready}
+        tellings = (
+            {telling for _, telling in self._in_flight.values()}
+            | {t for _, t in self._waiting}
+            | {t for t, _, _ in self._ready}
+        )
         tellings |= {t for _, _, t in self._timers} | {t for _, group in self._groups.values() for _, t in group}
         self._waiting.clear()
         self._ready.clear()
@@ -236,7 +248,9 @@ class Pump:
         if items:
             self._send_aside(lambda: function(items), tellings, list)
 
-    def _send_aside(self, work: Callable[[], Any], tellings: list[_Telling], spread: Callable[[Any], Sequence[Any]]) -> None:
+    def _send_aside(
+        self, work: Callable[[], Any], tellings: list[_Telling], spread: Callable[[Any], Sequence[Any]]
+    ) -> None:
         self._aside += 1
 
         def run() -> None:

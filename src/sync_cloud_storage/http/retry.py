@@ -11,7 +11,6 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +20,8 @@ from sync_cloud_storage.http.messages import Pause, Request, Response
 from sync_cloud_storage.http.transfer import CertificateRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync_cloud_storage.http.messages import Story
 
 RETRY_AFTER_CAP_S = 300.0
@@ -66,7 +67,9 @@ class Patience(NamedTuple):
 
 
 _ACCESS = "Check the account and its key, SAS or role; `scs` goes on where it stopped once the access is right."
-_AWS_ACCESS = "Check the AWS credentials and the bucket's policy; `scs` goes on where it stopped once the access is right."
+_AWS_ACCESS = (
+    "Check the AWS credentials and the bucket's policy; `scs` goes on where it stopped once the access is right."
+)
 _CLOCK = "Set this machine's clock (NTP) and run again."
 _AGAIN = "Run again with --retry-failed."
 
@@ -84,17 +87,27 @@ BY_STATUS = {
     503: Rule(Kind.RETRY, "THROTTLED", _AGAIN),
     504: Rule(Kind.RETRY, "HTTP-504", _AGAIN),
 }
-REDIRECT = Rule(Kind.FATAL, "REDIRECT", "Redirects are not followed, since credentials would follow them. Set the endpoint's right address.")
+REDIRECT = Rule(
+    Kind.FATAL,
+    "REDIRECT",
+    "Redirects are not followed, since credentials would follow them. Set the endpoint's right address.",
+)
 STRANGE = Rule(Kind.PERMANENT, "HTTP", _AGAIN)
 BROKEN = Rule(Kind.RETRY, "NET", _AGAIN)
 
 # Source: "Blob service error codes", learn.microsoft.com, read 2026-11-23; measured on Azurite where named.
 AZURE = {
     "AuthenticationFailed": Rule(Kind.FATAL, "AZ-AUTH", _ACCESS),
-    "AuthorizationFailure": Rule(Kind.FATAL, "AZ-AUTH", _ACCESS + " A network rule of the account can be the reason, too."),
+    "AuthorizationFailure": Rule(
+        Kind.FATAL, "AZ-AUTH", _ACCESS + " A network rule of the account can be the reason, too."
+    ),
     "InvalidAuthenticationInfo": Rule(Kind.RETRY, "AZ-AUTH", _ACCESS, then=Kind.FATAL),  # an Entra token that ran out
-    "AuthorizationPermissionMismatch": Rule(Kind.PERMANENT, "AZ-403", "The SAS or role lacks read or list permission here."),
-    "AuthorizationResourceTypeMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS needs the resource types service, container and object (srt=sco)."),
+    "AuthorizationPermissionMismatch": Rule(
+        Kind.PERMANENT, "AZ-403", "The SAS or role lacks read or list permission here."
+    ),
+    "AuthorizationResourceTypeMismatch": Rule(
+        Kind.FATAL, "AZ-SAS", "The SAS needs the resource types service, container and object (srt=sco)."
+    ),
     "AuthorizationServiceMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS needs the blob service (ss=b)."),
     "AuthorizationProtocolMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS allows another protocol (spr)."),
     "AuthorizationSourceIPMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS allows other addresses only (sip)."),
@@ -105,8 +118,12 @@ AZURE = {
     "BlobNotFound": Rule(Kind.REPLAN, "AZ-404-GONE"),
     "ResourceNotFound": Rule(Kind.REPLAN, "AZ-404-GONE"),
     "BlobArchived": Rule(Kind.PERMANENT, "AZ-ARCHIVED", "Rehydrate the blob, then sync again."),
-    "BlobBeingRehydrated": Rule(Kind.PERMANENT, "AZ-ARCHIVED", "The blob is on its way out of the archive; try again later with --retry-failed."),
-    "BlobUsesCustomerSpecifiedEncryption": Rule(Kind.PERMANENT, "AZ-CPK", "The blob is encrypted with a key that only its owner has."),
+    "BlobBeingRehydrated": Rule(
+        Kind.PERMANENT, "AZ-ARCHIVED", "The blob is on its way out of the archive; try again later with --retry-failed."
+    ),
+    "BlobUsesCustomerSpecifiedEncryption": Rule(
+        Kind.PERMANENT, "AZ-CPK", "The blob is encrypted with a key that only its owner has."
+    ),
     "ConditionNotMet": Rule(Kind.REPLAN, "AZ-CHANGED"),
     "InvalidRange": Rule(Kind.REPLAN, "AZ-CHANGED"),
 }
@@ -118,7 +135,9 @@ S3 = {
     "InvalidAccessKeyId": Rule(Kind.FATAL, "S3-AUTH", _AWS_ACCESS),
     "SignatureDoesNotMatch": Rule(Kind.FATAL, "S3-AUTH", "The secret key does not fit the access key. " + _AWS_ACCESS),
     "InvalidToken": Rule(Kind.RETRY, "S3-AUTH", _AWS_ACCESS, then=Kind.FATAL),
-    "ExpiredToken": Rule(Kind.RETRY, "S3-AUTH-EXPIRED", _AWS_ACCESS, then=Kind.FATAL),  # renewed ones may be on their way
+    "ExpiredToken": Rule(
+        Kind.RETRY, "S3-AUTH-EXPIRED", _AWS_ACCESS, then=Kind.FATAL
+    ),  # renewed ones may be on their way
     "TokenRefreshRequired": Rule(Kind.RETRY, "S3-AUTH-EXPIRED", _AWS_ACCESS, then=Kind.FATAL),
     "RequestTimeTooSkewed": Rule(Kind.FATAL, "CLOCK-SKEW", _CLOCK),
     "NoSuchBucket": Rule(Kind.FATAL, "S3-BUCKET", "Create the bucket, or set AWS_BUCKET to one that exists."),
@@ -188,7 +207,9 @@ def retry_after_s(response: Response) -> float:
         return 0.0
 
 
-def ask(make: Callable[[], Request], judged: Callable[[Response], Verdict | None], patience: Patience) -> Story[Response]:
+def ask(
+    make: Callable[[], Request], judged: Callable[[Response], Verdict | None], patience: Patience
+) -> Story[Response]:
     """Make a request until it succeeds or it is clear that it will not.
 
     Args:
@@ -206,7 +227,11 @@ def ask(make: Callable[[], Request], judged: Callable[[Response], Verdict | None
         try:
             response: Response = yield make()
         except CertificateRefused as error:
-            raise EnvironmentFault("TLS-CERT", f"The server's certificate was refused ({error}).", "Set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it.") from error
+            raise EnvironmentFault(
+                "TLS-CERT",
+                f"The server's certificate was refused ({error}).",
+                "Set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it.",
+            ) from error
         verdict = judged(response)
         if verdict is None:
             return response
@@ -217,7 +242,11 @@ def ask(make: Callable[[], Request], judged: Callable[[Response], Verdict | None
             waiting_since = now if waiting_since is None else waiting_since
             if now - waiting_since >= patience.offline_s:
                 if response.offline:
-                    raise EnvironmentFault("NET-OFFLINE", verdict.sentence, "Check the network and the endpoint's name; nothing was marked failed.")
+                    raise EnvironmentFault(
+                        "NET-OFFLINE",
+                        verdict.sentence,
+                        "Check the network and the endpoint's name; nothing was marked failed.",
+                    )
                 raise verdict.fault(used_up=True)
         else:
             waiting_since = None

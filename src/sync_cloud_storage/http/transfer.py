@@ -44,10 +44,10 @@ class Transfer:
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
         if request.sink is None:
             curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
-            curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
         else:
             request.sink.received = 0  # an answer without a body never gets to begin()
             curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        if request.method != "HEAD":  # there the length is the blob's, and no body comes
             curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
         if request.source is not None:
             request.source.rewind()
@@ -66,7 +66,12 @@ class Transfer:
             self.failure = CertificateRefused(text)
         if code:
             return Response(0, {}, body, broken=text or f"libcurl error {code}", offline=code in _OFFLINE)
-        return Response(int(self.curl.getinfo(pycurl.RESPONSE_CODE)), self._headers(), body)
+        return Response(self._status(), self._headers(), body)
+
+    def _status(self) -> int:
+        """Out of the status line, since libcurl does not answer questions while it is calling us."""
+        lines = [line for line in self._lines if line.startswith(b"HTTP/")]
+        return int(lines[-1].split(maxsplit=2)[1]) if lines else 0
 
     def _headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -82,7 +87,7 @@ class Transfer:
         sink = self._request.sink
         try:
             if self._taking is None:
-                self._taking = sink.begin(int(self.curl.getinfo(pycurl.RESPONSE_CODE)), self._headers())  # type: ignore[union-attr]
+                self._taking = sink.begin(self._status(), self._headers())  # type: ignore[union-attr]
             if self._taking:
                 self.bytes_in += len(data)
                 sink.write(data)  # type: ignore[union-attr]

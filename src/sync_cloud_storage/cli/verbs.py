@@ -1,0 +1,311 @@
+"""The verbs: each takes its options, calls one method of `Migration`, and prints what comes back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import click
+
+from sync_cloud_storage.cli.stop import stop_on_signals
+from sync_cloud_storage.cli.verb import Verb, Verbs, flags_of
+from sync_cloud_storage.console import Console, record_crash
+from sync_cloud_storage.errors import ScsError, UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+    from pathlib import Path
+    from typing import TextIO
+
+    from sync_cloud_storage.cli.stop import Stop
+    from sync_cloud_storage.progress import InitReport, Outcome, Progress, StatusReport
+    from sync_cloud_storage.settings import Settings
+
+
+class MigrationFace(Protocol):
+    """What the command line needs of `migration.Migration`: one method a verb."""
+
+    def init(self) -> InitReport: ...  # noqa: D102
+    def sync(self, what: str, *, everything: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def reset_live(self) -> int: ...  # noqa: D102
+    def download(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def status(self) -> StatusReport: ...  # noqa: D102
+    def clean(self) -> Path: ...  # noqa: D102
+
+
+class Parts(NamedTuple):
+    """What a verb works with; tests bring their own. A stream is None where it was closed before the start."""
+
+    migration: Callable[[Settings, Callable[[Progress], None], Stop], MigrationFace]
+    environ: MutableMapping[str, str]
+    clock: Callable[[], float]  # monotonic, seconds
+    stdin: TextIO | None
+    stdout: TextIO | None
+    stderr: TextIO | None
+
+
+def _start(options: dict[str, Any], act: Callable[[MigrationFace, Console], int], *, question: str = "") -> int:
+    """Read the settings, let *act* call its method, and make sure that whatever goes wrong ends in a sentence.
+
+    Args:
+        options: What click found.
+        act: Calls and prints; gives the exit code.
+        question: Asked first, with the catalog's path put in; "" for none.
+    """
+    from pathlib import Path  # noqa: PLC0415  (as the next: `scs --help` does without)
+
+    from sync_cloud_storage import settings as scs_settings  # noqa: PLC0415
+
+    context = click.get_current_context()
+    parts: Parts = context.obj
+    console = console_for(context.info_name or "", parts, as_json=options["as_json"], quiet=options["quiet"])
+    folder, secrets = Path(), scs_settings.secrets_in(parts.environ)
+    try:
+        settings = scs_settings.load(flags_of(options), parts.environ)
+        folder, secrets = settings.db_file.parent, (*secrets, *settings.secrets())
+        console.warn(settings.warnings)
+        if question and not _agrees(question.format(settings.db_file), parts):
+            console.done("Nothing was changed.", {"backup": None})
+            return 0
+        with stop_on_signals(console.stopping) as stop:
+            return act(parts.migration(settings, console.listen, stop), console)
+    except ScsError as fault:
+        console.fault(fault)
+        return fault.exit_code
+    except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
+        crash = record_crash(error, folder, datetime.now(UTC), secrets)
+        console.fault(crash)
+        return crash.exit_code
+
+
+def console_for(verb: str, parts: Parts, *, as_json: bool, quiet: bool) -> Console:
+    """The console of one verb on the streams of *parts*."""
+    return Console(
+        verb,
+        as_json=as_json,
+        quiet=quiet,
+        environ=parts.environ,
+        clock=parts.clock,
+        stdout=parts.stdout,
+        stderr=parts.stderr,
+    )
+
+
+def _agrees(question: str, parts: Parts) -> bool:
+    if parts.stdin is None or not parts.stdin.isatty():
+        raise UsageFault("USAGE", "scs clean asks before it forgets, and nobody is there to answer.", "Say --yes.")
+    return click.confirm(question, err=True)
+
+
+def _sync(what: str | None, everything: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        return console.outcome(migration.sync(what or "both", everything=everything, containers=containers))
+
+    return _start(options, act)
+
+
+def _reset_live(**options: Any) -> int:
+    def act(migration: MigrationFace, console: Console) -> int:
+        count = migration.reset_live()
+        live = "1 live container" if count == 1 else f"{count:,} live containers"
+        console.done(f"{live} will be listed again by the next scs sync.", {"containers": count})
+        return 0
+
+    return _start(options, act)
+
+
+def _download(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        return console.outcome(migration.download(retry_failed=retry_failed, containers=containers))
+
+    return _start(options, act)
+
+
+def _upload(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        return console.outcome(migration.upload(retry_failed=retry_failed, containers=containers))
+
+    return _start(options, act)
+
+
+def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        watch_s = None if watch is None else _interval_s(watch)
+        return console.outcome(migration.run(retry_failed=retry_failed, watch_s=watch_s, containers=containers))
+
+    return _start(options, act)
+
+
+def _interval_s(text: str) -> float:
+    from sync_cloud_storage import units  # noqa: PLC0415
+
+    try:
+        seconds = units.parse_duration(text)
+    except UsageFault as fault:
+        raise UsageFault("USAGE", f"--watch: {fault.sentence}", fault.hint) from None
+    if seconds < 1:
+        raise UsageFault("USAGE", f"--watch {text} is too often.", "A listing takes a while: from 1s on, such as 15m.")
+    return seconds
+
+
+def _xcheck(deep: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        return console.outcome(migration.xcheck(deep=deep, containers=containers))
+
+    return _start(options, act)
+
+
+def _status(**options: Any) -> int:
+    return _start(options, lambda migration, console: console.status(migration.status()))
+
+
+def _clean(yes: bool, **options: Any) -> int:  # noqa: FBT001
+    def act(migration: MigrationFace, console: Console) -> int:
+        backup = migration.clean()
+        console.done(f"The catalog is forgotten; its backup is {backup}. No data was touched.", {"backup": str(backup)})
+        return 0
+
+    question = "Forget the catalog {}? A backup stays beside it, and no data is touched."
+    return _start(options, act, question="" if yes else question)
+
+
+def _init(**options: Any) -> int:
+    return _start(options, lambda migration, console: console.init(migration.init()))
+
+
+_SPEED = ("workers", "concurrency")
+_MOVING = (0, 1, 2, 3, 4, 130, 143)
+_AT_ONCE = (0, 2, 3, 4)
+
+_VERBS = (
+    Verb(
+        "init",
+        callback=_init,
+        help="Make the catalog, the NAS marker, .env and scs.toml, each where it is missing. Asks nothing.",
+        examples=[("scs init", "In a new folder: writes the two files; fill them in, and run it again.")],
+        exit_codes=_AT_ONCE,
+        shared=("media-folder",),
+    ),
+    Verb(
+        "sync",
+        callback=_sync,
+        help="List the account into the catalog: containers, then the blobs of pending ones. One word does half of it.",
+        examples=[
+            ("scs sync", "What is there? Goes on where a stopped listing was."),
+            ("scs sync containers", "The containers only."),
+            ("scs sync --all", "Every container again: finds changes in finished ones."),
+            ("scs sync blobs --container images", "One container."),
+        ],
+        exit_codes=_MOVING,
+        params=[
+            click.Argument(["what"], required=False, type=click.Choice(["containers", "blobs"])),
+            click.Option(["--all", "everything"], is_flag=True, help="List finished containers again, too."),
+        ],
+        shared=("container", *_SPEED),
+    ),
+    Verb(
+        "reset-live",
+        callback=_reset_live,
+        help="Set the live containers of scs.toml back to pending, so that the next sync lists them again.",
+        examples=[("scs reset-live && scs sync", "What is new in containers that still change?")],
+        exit_codes=_AT_ONCE,
+    ),
+    Verb(
+        "download",
+        callback=_download,
+        help="Copy pending blobs from Azure to the NAS.",
+        examples=[
+            ("scs download", "All that is pending; goes on where it was stopped, also inside a large blob."),
+            ("scs download --retry-failed", "Those as well that failed earlier."),
+        ],
+        exit_codes=_MOVING,
+        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+    ),
+    Verb(
+        "upload",
+        callback=_upload,
+        help="Copy what is on the NAS to S3.",
+        examples=[
+            ("scs upload", "All that waits on the NAS; large files go on with the next part."),
+            ("scs upload --concurrency 16", "Gently."),
+        ],
+        exit_codes=_MOVING,
+        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+    ),
+    Verb(
+        "run",
+        callback=_run,
+        help="Sync, download and upload as one pipeline. Lists live containers again by itself.",
+        examples=[
+            ("scs run", "Everything that is new, changed or pending; a second one right after it moves nothing."),
+            ("scs run --watch 15m", "Again every 15 minutes, until it is stopped."),
+            ("scs run --json > result.json", "For scripts: the document in a file, progress on the terminal."),
+        ],
+        exit_codes=_MOVING,
+        params=[
+            click.Option(["--watch"], metavar="TIME", help="Repeat, with this pause: 90s, 15m, 1h."),
+        ],
+        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+    ),
+    Verb(
+        "xcheck",
+        callback=_xcheck,
+        help="Prove every blob, three ways: a fresh listing of Azure, the file on the NAS, the object in S3.",
+        examples=[
+            ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
+            ("scs xcheck --deep", "Reads every file on the NAS again."),
+        ],
+        exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
+        params=[click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash.")],
+        shared=("container", "media-folder", *_SPEED),
+    ),
+    Verb(
+        "status",
+        callback=_status,
+        help="Say where the migration stands. Reads only; works while a run goes on.",
+        examples=[
+            ("scs status", "Sums, the last run, the first problems."),
+            ("scs status --json", "The same for a monitoring system."),
+        ],
+        exit_codes=(0, 1, 2, 3),
+    ),
+    Verb(
+        "clean",
+        callback=_clean,
+        help="Forget the catalog, after a backup and a question. Never touches data.",
+        examples=[("scs clean", "Asks first."), ("scs clean --yes", "For scripts.")],
+        exit_codes=_AT_ONCE,
+        params=[click.Option(["--yes"], is_flag=True, help="Do not ask.")],
+    ),
+)
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        click.echo(f"scs {version('sync-cloud-storage')}")
+        context.exit()
+
+
+APP = Verbs(
+    "scs",
+    help="Move an Azure Blob Storage account to Amazon S3, by way of a NAS, and prove that it arrived.",
+    epilog="Start in a new folder with scs init. Each verb has --help with examples and exit codes, can be stopped "
+    "with Ctrl-C, and goes on when it is run again.",
+    commands={verb.name: verb for verb in _VERBS if verb.name},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Say the version.",
+        )
+    ],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)

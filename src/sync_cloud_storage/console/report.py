@@ -1,0 +1,160 @@
+"""What a verb did, for people: the end of a run, the status, an error. Values in, text out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from sync_cloud_storage import units
+from sync_cloud_storage.console.safe import safe
+from sync_cloud_storage.model import ContainerStatus
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.model import Problem, Totals
+    from sync_cloud_storage.progress import InitReport, Outcome, StatusReport
+
+_CONTAINERS = {
+    ContainerStatus.PENDING: "to list",
+    ContainerStatus.LIVE: "live",
+    ContainerStatus.LISTED: "listed",
+    ContainerStatus.NOT_FOUND: "not found",
+    ContainerStatus.EMPTY: "empty",
+}
+
+
+def outcome_lines(outcome: Outcome) -> list[Text]:
+    """Say what a run did, what stands in the catalog now, and what did not go well."""
+    lines = [Text(sentence) for sentence in _deeds(outcome)]
+    took = units.print_duration(outcome.seconds)
+    if outcome.stopped_by:
+        by = "Ctrl-C" if outcome.stopped_by == "SIGINT" else outcome.stopped_by
+        lines.append(
+            Text(f"Stopped by {by} after {took}. Nothing is lost: the same command goes on from here.", style="yellow")
+        )
+    lines.append(_sum(outcome.totals, took if not outcome.stopped_by else ""))
+    if outcome.mismatches:
+        lines.append(Text(f"{_blobs(outcome.mismatches)} differ from what the catalog says.", style="bold red"))
+    lines += _failures(outcome.totals)
+    return [*lines, *_problems(outcome.problems)]
+
+
+def status_lines(status: StatusReport, width: int) -> list[Text]:
+    """Say where the migration stands, in a table of at most *width* columns."""
+    totals = status.totals
+    table = [
+        ("blobs", totals.blobs, units.print_bytes(totals.bytes)),
+        ("in S3", totals.uploaded, units.print_bytes(totals.uploaded_bytes)),
+        ("only on the NAS", totals.downloaded, units.print_bytes(totals.downloaded_bytes)),
+        ("to download", totals.pending, units.print_bytes(totals.pending_bytes)),
+        ("failed", totals.failed, ""),
+        ("skipped", totals.skipped, ""),
+        ("gone at the source", totals.gone, ""),
+    ]
+    shown = [row for number, row in enumerate(table) if row[1] or number < 4]
+    label_width = max(len(label) for label, _, _ in shown)
+    count_width = max(len(f"{count:,}") for _, count, _ in shown)
+    lines = [Text(safe(status.catalog), style="bold")]
+    for label, count, size in shown:
+        line = Text(f"  {label:<{label_width}}  ", style="dim")
+        line.append(f"{count:>{count_width},}", style="not dim bold red" if label == "failed" else "not dim bold")
+        if label_width + count_width + 16 <= width:
+            line.append(f"  {size:>10}".rstrip(), style="not dim")
+        lines.append(line)
+    states = ", ".join(f"{count:,} {_CONTAINERS[state]}" for state, count in status.containers if count)
+    lines.append(Text(f"  {_count(totals.containers, 'container')}{f': {states}' if states else ''}"))
+    if status.last_run:
+        run = status.last_run
+        until = f" to {run.ended_at_utc}" if run.ended_at_utc else ""
+        lines.append(Text(f"  last run: scs {run.verb}, {run.began_at_utc}{until}: {safe(run.result) or 'not ended'}"))
+    lines += _failures(totals)
+    return [*lines, *_problems(status.problems)]
+
+
+def init_lines(report: InitReport) -> list[Text]:
+    """Say what is there now, and what comes next."""
+    lines = [Text(f"Written: {safe(file)}") for file in report.written]
+    lines += [Text(f"Kept as it is: {safe(file)}", style="dim") for file in report.kept]
+    is_new = "made" if report.catalog_is_new else "is there"
+    lines.append(Text(f"The catalog {safe(report.catalog)} {is_new}."))
+    if report.marker:
+        lines.append(Text(f"The NAS is marked: {safe(report.marker)}"))
+    if report.missing:
+        lines.append(Text(f"Now fill in {', '.join(report.missing)} in .env, and run scs init again.", style="bold"))
+    else:
+        lines.append(Text("All set. Next: scs sync, or scs run for everything in one go.", style="bold"))
+    return lines
+
+
+def fault_lines(sentence: str, hint: str) -> list[Text]:
+    """An error: what happened and why, then the way out."""
+    lines = [Text.assemble(("scs: ", "bold red"), safe(sentence))]
+    return [*lines, Text(safe(hint), style="dim")] if hint else lines
+
+
+def _deeds(outcome: Outcome) -> list[str]:
+    sentences = []
+    if outcome.verb in {"sync", "run"}:
+        news = [
+            f"{count:,} {what}"
+            for count, what in ((outcome.added, "new"), (outcome.changed, "changed"), (outcome.gone, "gone"))
+            if count
+        ]
+        sentences.append(f"Listed {_blobs(outcome.listed)}: {', '.join(news) or 'nothing new'}.")
+    for verb, did, count, size_bytes in (
+        ("download", "Downloaded", outcome.downloaded, outcome.downloaded_bytes),
+        ("upload", "Uploaded", outcome.uploaded, outcome.uploaded_bytes),
+    ):
+        if outcome.verb in {verb, "run"}:
+            size = f", {units.print_bytes(size_bytes)}" if count else ""
+            sentences.append(f"{did} {_blobs(count)}{size}{_average(size_bytes, outcome.seconds)}.")
+    if outcome.verb == "xcheck":
+        unproven = f"; {outcome.unproven:,} not proven yet" if outcome.unproven else ""
+        sentences.append(f"Proven: {_blobs(outcome.proven)}{unproven}.")
+    return sentences
+
+
+def _sum(totals: Totals, took: str) -> Text:
+    text = f"In S3: {totals.uploaded:,} of {_blobs(totals.blobs - totals.skipped)}"
+    if totals.downloaded:
+        text += f"; {totals.downloaded:,} more on the NAS"
+    if totals.pending:
+        text += f"; {totals.pending:,} to download"
+    if totals.skipped:
+        text += f"; {totals.skipped:,} skipped"
+    if totals.containers_pending:
+        text += f"; {_count(totals.containers_pending, 'container')} to list"
+    return Text(f"{text}.{f' Took {took}.' if took else ''}", style="bold")
+
+
+def _failures(totals: Totals) -> list[Text]:
+    lines = []
+    if totals.failed:
+        hint = " Try them again with --retry-failed."
+        lines.append(Text.assemble((f"{_blobs(totals.failed)} failed.", "bold red"), hint))
+    if totals.containers_failed:
+        lines.append(Text(f"{_count(totals.containers_failed, 'container')} could not be listed.", style="bold red"))
+    return lines
+
+
+def _problems(problems: tuple[Problem, ...]) -> list[Text]:
+    lines = []
+    for problem in problems:
+        name = "/".join(filter(None, (problem.container, problem.blob)))
+        lines.append(Text(f"  {safe(name)}"))
+        lines.append(Text(f"    {safe(problem.code)}  {safe(problem.sentence)}", style="dim"))
+    if problems:
+        lines.append(Text("All of them: select * from problems; in the catalog (sqlite3).", style="dim"))
+    return lines
+
+
+def _average(size_bytes: int, seconds: float) -> str:
+    return f" ({units.print_rate(size_bytes / seconds)})" if size_bytes and seconds >= 1 else ""
+
+
+def _blobs(count: int) -> str:
+    return _count(count, "blob")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,17 @@
+"""The door to files on the NAS. Floor 1: knows paths and bytes, not blobs and not the catalog.
+
+Nothing is written outside the folder that was opened, nothing below an empty mount point, and a file at its final path
+is whole: bytes go to `.scs/tmp/`, are flushed, renamed, and the folder is flushed, in groups (`Nas.publish`).
+
+    faults.py   what the kernel's error numbers mean to us: one table
+    folders.py  folders, held open and reached from the root without following a link
+    temp.py     temporary files, whole or in ranges with a journal
+    door.py     `Nas`: open, publish, read, sweep; the marker that tells this NAS from an empty folder
+"""
+
+from __future__ import annotations
+
+from sync_cloud_storage.nas.door import Nas, Publication, ReadFile, create_marker
+from sync_cloud_storage.nas.temp import Partial, Temp
+
+__all__ = ["Nas", "Partial", "Publication", "ReadFile", "Temp", "create_marker"]
