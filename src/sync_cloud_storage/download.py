@@ -155,8 +155,7 @@ class Downloader:
             if fault.code != "NAS-EXISTS":
                 raise
             # A run before this one may have been killed between the rename and the commit: the same bytes are ours.
-            size, crc = yield Aside(self._nas.hash_file, (task.nas_path,))
-            if (size, crc_to_s3(crc)) != (task.size_bytes, result.crc64nvme):
+            if not (yield Aside(self._holds, (task, result.crc64nvme))):
                 raise
         return result
 
@@ -177,13 +176,20 @@ class Downloader:
                 outcomes[task.id] = error
         errors = self._nas.publish([publication for _, publication in publications])
         for (small, _), error in zip(publications, errors, strict=True):
-            if error is not None and not (error.code == "NAS-EXISTS" and self._holds(small)):
+            if error is not None and not (error.code == "NAS-EXISTS" and self._ours(small)):
                 outcomes[small.task.id] = error
         return [outcomes[small.task.id] for small in group]
 
-    def _holds(self, small: _Small) -> bool:
+    def _ours(self, small: _Small) -> bool:
+        return self._holds(small.task, crc_to_s3(crc64nvme(small.body)))
+
+    def _holds(self, task: Download, crc: str) -> bool:
         """Whether the file at the blob's place has just these bytes: an earlier run was killed after the rename."""
-        return self._nas.hash_file(small.task.nas_path) == (small.task.size_bytes, crc64nvme(small.body))
+        size, found = self._nas.hash_file(task.nas_path)
+        if (size, crc_to_s3(found)) != (task.size_bytes, crc):
+            return False
+        self._nas.make_durable(task.nas_path)
+        return True
 
     def _already_there(self, task: Download) -> Downloaded | None:
         """Adopt a file that is there and proves to be this version: size and the source's own MD5."""
@@ -197,6 +203,7 @@ class Downloader:
                 offset += len(data)
         if hashed.md5_base64 != task.content_md5:
             return None
+        self._nas.make_durable(task.nas_path)
         return Downloaded(task.id, task.etag, crc_to_s3(hashed.crc), task.content_md5, 0, self._now())
 
 

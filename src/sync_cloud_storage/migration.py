@@ -172,7 +172,7 @@ class Migration:
             catalog.claim(
                 account=settings.azure.account if azure else "",
                 bucket=settings.target.bucket if target else "",
-                nas_id=nas_door.nas_id if nas_door else "",
+                nas_id=nas_door.id if nas_door else "",
             )
             self._around.ends.greet(azure=azure, s3=target)
             work = _Work(verb, self._around, catalog, nas_door, azure=azure, target=target)
@@ -341,7 +341,7 @@ class _Work:
             s3=self._ends.s3_access() if self._target else None,
             s3_line=self._ends.s3_line if self._target else None,
             nas_root=settings.media_folder if self._nas is not None else None,
-            nas_id=self._nas.nas_id if self._nas is not None else "",
+            nas_id=self._nas.id if self._nas is not None else "",
             range_bytes=transfer.range_bytes,
             multipart_from_bytes=transfer.multipart_from_bytes,
             part_bytes=transfer.part_bytes,
