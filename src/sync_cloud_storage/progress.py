@@ -20,6 +20,7 @@ WINDOW_MIN_S = 20.0
 WINDOW_MAX_S = 600.0
 WINDOW_BYTES = 256 * 1024 * 1024
 WINDOW_BLOBS = 200
+WINDOW_LARGE_BLOBS = 10  # fewer than these in 256 MiB, and each one that comes or goes would make the rate jump
 
 WARM_UP_S = 3.0  # before that no rate is told: connections are still being opened
 SAMPLE_EVERY_S = 1.0  # 600 samples reach back to WINDOW_MAX_S
@@ -213,8 +214,8 @@ class Meter:
             moved_bytes = now.down_bytes - counts.down_bytes + now.up_bytes - counts.up_bytes
             moved_blobs = now.down_blobs - counts.down_blobs + now.up_blobs - counts.up_blobs
             rows = now.listed - counts.listed + now.checked - counts.checked
-            enough = moved_bytes >= WINDOW_BYTES or moved_blobs >= WINDOW_BLOBS or rows >= WINDOW_BLOBS
-            if enough and now_s - at_s >= WINDOW_MIN_S:
+            large = moved_bytes >= WINDOW_BYTES and moved_blobs >= WINDOW_LARGE_BLOBS
+            if (large or moved_blobs >= WINDOW_BLOBS or rows >= WINDOW_BLOBS) and now_s - at_s >= WINDOW_MIN_S:
                 return at_s, counts
         return self._samples[0]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sync_cloud_storage.cli.verbs import APP, Parts, console_for
+from sync_cloud_storage.console.outlet import Outlet
 from sync_cloud_storage.errors import ScsError, UsageFault
 from sync_cloud_storage.redact import redact
 
@@ -48,7 +49,7 @@ _SECRET_FLAGS = (
 )
 
 
-def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:
+def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:  # noqa: PLR0911  (each end one)
     """Run one command line and say with which code the process ends. Never raises but for SystemExit.
 
     Args:
@@ -56,7 +57,9 @@ def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:
         parts: What a verb works with; None: the real ones.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parts = parts or _real_parts()
+    if parts is None:
+        _fill_closed_streams()
+        parts = _real_parts()
     try:
         if arguments and arguments[0] in _OF_2019:
             hint = f"What was {arguments[0]} is now: {_OF_2019[arguments[0]]}"
@@ -70,6 +73,10 @@ def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:
         return _fail(arguments, parts, _usage_fault(error))
     except ScsError as fault:
         return _fail(arguments, parts, fault)
+    except BrokenPipeError:
+        # `scs --help | head -1`: the help had its reader. What is left in the buffer goes nowhere.
+        Outlet(sys.stdout, parts.environ).give_up()
+        return 0
     if not arguments:
         return 2  # the help was shown, and nothing was done
     return int(code or 0)
@@ -100,6 +107,18 @@ def _usage_fault(error: click.UsageError) -> UsageFault:
         return UsageFault("USAGE", f"{option} stands behind the verb.", f"Such as: scs status {option}")
     near = f"Did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
     return UsageFault("USAGE", f"There is no option {option}.", f"{near}{ask}")
+
+
+def _fill_closed_streams() -> None:
+    """Give the numbers 0, 1 and 2 to nothing where they are closed (`scs run >&-`).
+
+    Else the next files that are opened get them, and what a library or a worker prints ends in a blob.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
 
 
 def _real_parts() -> Parts:

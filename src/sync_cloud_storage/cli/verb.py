@@ -47,6 +47,8 @@ class Verb(click.Command):
     """One verb, with examples and its own exit codes in the help.
 
     Args:
+        short: What it does, one sentence.
+        more: What there is to add.
         examples: Command line and meaning.
         exit_codes: Those of `EXIT_CODES` that this verb can give.
         shared: Names of options that several verbs have.
@@ -57,14 +59,15 @@ class Verb(click.Command):
         name: str,
         *,
         callback: Callable[..., int],
-        help: str,  # noqa: A002  (click's own name for it)
+        short: str,
+        more: str = "",
         examples: Sequence[tuple[str, str]],
         exit_codes: Sequence[int],
         shared: Sequence[str] = (),
         params: Sequence[click.Parameter] = (),
     ) -> None:
         options = [*params, *(_SHARED[name] for name in (*shared, "db-file", "json", "quiet"))]
-        super().__init__(name, callback=callback, help=help, params=options)
+        super().__init__(name, callback=callback, help=f"{short} {more}", short_help=short, params=options)
         self.examples = examples
         self.exit_codes = exit_codes
 

@@ -107,6 +107,12 @@ def _sync(what: str | None, everything: bool, containers: tuple[str, ...], **opt
     return _start(options, act)
 
 
+def _half(_context: click.Context, _parameter: click.Parameter, what: str | None) -> str | None:
+    if what not in {None, "containers", "blobs"}:
+        raise UsageFault("USAGE", f"scs sync lists containers or blobs, not {what!r}.", "Without a word: both.")
+    return what
+
+
 def _reset_live(**options: Any) -> int:
     def act(migration: MigrationFace, console: Console) -> int:
         count = migration.reset_live()
@@ -184,7 +190,8 @@ _VERBS = (
     Verb(
         "init",
         callback=_init,
-        help="Make the catalog, the NAS marker, .env and scs.toml, each where it is missing. Asks nothing.",
+        short="Make catalog, NAS marker, .env and scs.toml.",
+        more="Each only where it is missing; asks nothing.",
         examples=[("scs init", "In a new folder: writes the two files; fill them in, and run it again.")],
         exit_codes=_AT_ONCE,
         shared=("media-folder",),
@@ -192,7 +199,8 @@ _VERBS = (
     Verb(
         "sync",
         callback=_sync,
-        help="List the account into the catalog: containers, then the blobs of pending ones. One word does half of it.",
+        short="List the account into the catalog.",
+        more="First the containers, then the blobs of pending ones; with one of the two words, that half alone.",
         examples=[
             ("scs sync", "What is there? Goes on where a stopped listing was."),
             ("scs sync containers", "The containers only."),
@@ -201,7 +209,7 @@ _VERBS = (
         ],
         exit_codes=_MOVING,
         params=[
-            click.Argument(["what"], required=False, type=click.Choice(["containers", "blobs"])),
+            click.Argument(["what"], required=False, metavar="[containers|blobs]", callback=_half),
             click.Option(["--all", "everything"], is_flag=True, help="List finished containers again, too."),
         ],
         shared=("container", *_SPEED),
@@ -209,14 +217,15 @@ _VERBS = (
     Verb(
         "reset-live",
         callback=_reset_live,
-        help="Set the live containers of scs.toml back to pending, so that the next sync lists them again.",
+        short="Set live containers back to pending.",
+        more="They stand in scs.toml; the next sync lists them again.",
         examples=[("scs reset-live && scs sync", "What is new in containers that still change?")],
         exit_codes=_AT_ONCE,
     ),
     Verb(
         "download",
         callback=_download,
-        help="Copy pending blobs from Azure to the NAS.",
+        short="Copy pending blobs from Azure to the NAS.",
         examples=[
             ("scs download", "All that is pending; goes on where it was stopped, also inside a large blob."),
             ("scs download --retry-failed", "Those as well that failed earlier."),
@@ -227,7 +236,7 @@ _VERBS = (
     Verb(
         "upload",
         callback=_upload,
-        help="Copy what is on the NAS to S3.",
+        short="Copy what is on the NAS to S3.",
         examples=[
             ("scs upload", "All that waits on the NAS; large files go on with the next part."),
             ("scs upload --concurrency 16", "Gently."),
@@ -238,7 +247,8 @@ _VERBS = (
     Verb(
         "run",
         callback=_run,
-        help="Sync, download and upload as one pipeline. Lists live containers again by itself.",
+        short="Sync, download and upload as one pipeline.",
+        more="Lists live containers again by itself.",
         examples=[
             ("scs run", "Everything that is new, changed or pending; a second one right after it moves nothing."),
             ("scs run --watch 15m", "Again every 15 minutes, until it is stopped."),
@@ -253,7 +263,8 @@ _VERBS = (
     Verb(
         "xcheck",
         callback=_xcheck,
-        help="Prove every blob, three ways: a fresh listing of Azure, the file on the NAS, the object in S3.",
+        short="Prove every blob: Azure, NAS, S3.",
+        more="Three ways: a fresh listing of Azure, the file on the NAS, the object in S3.",
         examples=[
             ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
             ("scs xcheck --deep", "Reads every file on the NAS again."),
@@ -265,7 +276,8 @@ _VERBS = (
     Verb(
         "status",
         callback=_status,
-        help="Say where the migration stands. Reads only; works while a run goes on.",
+        short="Say where the migration stands.",
+        more="Reads only; works while a run goes on.",
         examples=[
             ("scs status", "Sums, the last run, the first problems."),
             ("scs status --json", "The same for a monitoring system."),
@@ -275,7 +287,8 @@ _VERBS = (
     Verb(
         "clean",
         callback=_clean,
-        help="Forget the catalog, after a backup and a question. Never touches data.",
+        short="Forget the catalog, after a backup and a question.",
+        more="Never touches data.",
         examples=[("scs clean", "Asks first."), ("scs clean --yes", "For scripts.")],
         exit_codes=_AT_ONCE,
         params=[click.Option(["--yes"], is_flag=True, help="Do not ask.")],
@@ -285,9 +298,12 @@ _VERBS = (
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
 
-        click.echo(f"scs {version('sync-cloud-storage')}")
+        try:
+            click.echo(f"scs {version('sync-cloud-storage')}")
+        except PackageNotFoundError:
+            click.echo("scs, from a folder of its source: not installed")
         context.exit()
 
 
@@ -307,5 +323,6 @@ APP = Verbs(
             help="Say the version.",
         )
     ],
+    subcommand_metavar="VERB [OPTIONS]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enum import IntEnum
 
     from sync_cloud_storage.errors import ScsError
+    from sync_cloud_storage.model import Problem
     from sync_cloud_storage.progress import InitReport, Outcome, StatusReport
 
 
@@ -28,7 +29,7 @@ def outcome_document(outcome: Outcome) -> dict[str, object]:
         "seconds": round(outcome.seconds, 3),
         "run": {name: value for name, value in outcome._asdict().items() if name not in apart},
         "totals": outcome.totals._asdict(),
-        "problems": [problem._asdict() for problem in outcome.problems],
+        "problems": [_problem(problem) for problem in outcome.problems],
     }
 
 
@@ -41,7 +42,7 @@ def status_document(status: StatusReport) -> dict[str, object]:
         "totals": status.totals._asdict(),
         "containers": {_word(state): count for state, count in status.containers},
         "last_run": status.last_run._asdict() if status.last_run else None,
-        "problems": [problem._asdict() for problem in status.problems],
+        "problems": [_problem(problem) for problem in status.problems],
     }
 
 
@@ -59,6 +60,10 @@ def fault_document(verb: str, fault: ScsError) -> dict[str, object]:
 def json_text(document: Mapping[str, object]) -> str:
     """Write a document as JSON in plain ASCII, so that no terminal and no locale can be hurt by a name in it."""
     return json.dumps(document, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {**problem._asdict(), "sentence": redact(problem.sentence)}
 
 
 def _word(state: IntEnum) -> str:

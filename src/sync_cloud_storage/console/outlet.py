@@ -35,13 +35,17 @@ class Outlet:
         r"""Write and flush. What the other end cannot show becomes `\uNNNN`; an end that is gone is left alone."""
         if self._stream is None:
             return
-        encoding = self._stream.encoding if self.is_unicode else "ascii"
         try:
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.write(self.showable(text))
             self._stream.flush()
         except (OSError, ValueError):
             # `| head -1` has read enough, or the disk of a log is full: the run is worth more than its words.
-            self._give_up()
+            self.give_up()
+
+    def showable(self, text: str) -> str:
+        """*text* as the other end will show it, so that its width can be known before it is written."""
+        encoding = "utf-8" if self.is_unicode else "ascii"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
 
     def size(self) -> tuple[int, int]:
         """Columns and rows, now: a window may change at any moment."""
@@ -53,7 +57,8 @@ class Outlet:
         columns_text = self._environ.get("COLUMNS", "")
         return int(columns_text) if columns_text.isdecimal() and int(columns_text) else _COLUMNS, 24
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Write nothing more."""
         stream, self._stream = self._stream, None
         # Python flushes the stream once more at exit, and would complain: let that go nowhere.
         with suppress(OSError, ValueError, AttributeError):

@@ -9,6 +9,7 @@ from rich.text import Text
 from sync_cloud_storage import units
 from sync_cloud_storage.console.safe import safe
 from sync_cloud_storage.model import ContainerStatus
+from sync_cloud_storage.redact import redact
 
 if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Totals
@@ -29,14 +30,12 @@ def outcome_lines(outcome: Outcome) -> list[Text]:
     took = units.print_duration(outcome.seconds)
     if outcome.stopped_by:
         by = "Ctrl-C" if outcome.stopped_by == "SIGINT" else outcome.stopped_by
-        lines.append(
-            Text(f"Stopped by {by} after {took}. Nothing is lost: the same command goes on from here.", style="yellow")
-        )
+        lines.append(Text(f"Stopped by {by} after {took}; the same command goes on from here.", style="yellow"))
     lines.append(_sum(outcome.totals, took if not outcome.stopped_by else ""))
     if outcome.mismatches:
         lines.append(Text(f"{_blobs(outcome.mismatches)} differ from what the catalog says.", style="bold red"))
-    lines += _failures(outcome.totals)
-    return [*lines, *_problems(outcome.problems)]
+    verb = outcome.verb if outcome.verb in {"download", "upload"} else "run"
+    return [*lines, *_failures(outcome.totals, verb), *_problems(outcome.problems)]
 
 
 def status_lines(status: StatusReport, width: int) -> list[Text]:
@@ -67,16 +66,14 @@ def status_lines(status: StatusReport, width: int) -> list[Text]:
         run = status.last_run
         until = f" to {run.ended_at_utc}" if run.ended_at_utc else ""
         lines.append(Text(f"  last run: scs {run.verb}, {run.began_at_utc}{until}: {safe(run.result) or 'not ended'}"))
-    lines += _failures(totals)
-    return [*lines, *_problems(status.problems)]
+    return [*lines, *_failures(totals, "run"), *_problems(status.problems)]
 
 
 def init_lines(report: InitReport) -> list[Text]:
     """Say what is there now, and what comes next."""
     lines = [Text(f"Written: {safe(file)}") for file in report.written]
     lines += [Text(f"Kept as it is: {safe(file)}", style="dim") for file in report.kept]
-    is_new = "made" if report.catalog_is_new else "is there"
-    lines.append(Text(f"The catalog {safe(report.catalog)} {is_new}."))
+    lines.append(Text(f"The catalog {safe(report.catalog)} {'was made' if report.catalog_is_new else 'is there'}."))
     if report.marker:
         lines.append(Text(f"The NAS is marked: {safe(report.marker)}"))
     if report.missing:
@@ -127,10 +124,10 @@ def _sum(totals: Totals, took: str) -> Text:
     return Text(f"{text}.{f' Took {took}.' if took else ''}", style="bold")
 
 
-def _failures(totals: Totals) -> list[Text]:
-    lines = []
+def _failures(totals: Totals, verb: str) -> list[Text]:
+    lines = [Text()] if totals.failed or totals.containers_failed else []
     if totals.failed:
-        hint = " Try them again with --retry-failed."
+        hint = f" Try again: scs {verb} --retry-failed"
         lines.append(Text.assemble((f"{_blobs(totals.failed)} failed.", "bold red"), hint))
     if totals.containers_failed:
         lines.append(Text(f"{_count(totals.containers_failed, 'container')} could not be listed.", style="bold red"))
@@ -142,7 +139,7 @@ def _problems(problems: tuple[Problem, ...]) -> list[Text]:
     for problem in problems:
         name = "/".join(filter(None, (problem.container, problem.blob)))
         lines.append(Text(f"  {safe(name)}"))
-        lines.append(Text(f"    {safe(problem.code)}  {safe(problem.sentence)}", style="dim"))
+        lines.append(Text(f"    {safe(problem.code)}  {safe(redact(problem.sentence))}", style="dim"))
     if problems:
         lines.append(Text("All of them: select * from problems; in the catalog (sqlite3).", style="dim"))
     return lines

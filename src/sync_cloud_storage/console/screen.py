@@ -6,11 +6,10 @@ import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console as Renderer
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from rich.text import Text
 
     from sync_cloud_storage.console.outlet import Outlet
 
@@ -50,6 +49,8 @@ class Screen:
             self._outlet.write(f"{line.plain.rstrip()}\n")
             return
         width = min(self._outlet.size()[0], 100)
+        if (shown := self._outlet.showable(line.plain)) != line.plain:
+            line = Text(shown, style=line.style)  # the spans no longer fit; colours are the lesser loss
         indent = len(line.plain) - len(line.plain.lstrip(" "))
         for part in line[indent:].wrap(self._renderer, max(8, width - indent)) if line.plain.strip() else [line]:
             part.rstrip()

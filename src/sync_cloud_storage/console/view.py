@@ -167,6 +167,8 @@ def _done_of(verb: str, totals: Totals) -> tuple[int, int]:
 
 def _table(table: list[Row], width: int) -> list[Text]:
     cells = [(row.label, f"{row.blobs:,}", row.size, row.rate, row.pace) for row in table]
+    if width < 24:
+        return [Text(f"{label.removeprefix('on the ').removeprefix('in ')} {count}") for label, count, *_ in cells]
     # Columns keep a least width, so that they do not jump with every digit.
     widths = [max(least, *(len(row[column]) for row in cells)) for column, least in enumerate((8, 9, 10, 12, 10))]
     shown = [column for column in range(5) if any(row[column] for row in cells) or column < 2]

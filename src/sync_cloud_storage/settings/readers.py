@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sync_cloud_storage import units
+from sync_cloud_storage.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def size(least: int, most: int) -> Callable[[object], int]:
             raise Unreadable(f'must be a size such as "64M", not {_shown(raw)}')
         size_bytes = units.parse_bytes(str(raw))
         if not least <= size_bytes <= most:
-            raise Unreadable(f"must be from {units.print_bytes(least)} to {units.print_bytes(most)}, not {raw}")
+            raise Unreadable(f"must be from {units.print_bytes(least)} to {units.print_bytes(most)}, not {_shown(raw)}")
         return size_bytes
 
     return read
@@ -182,5 +183,5 @@ def _check_entry(entry: dict[str, object], which: str, keys: tuple[str, ...], op
 
 def _shown(raw: object) -> str:
     """The value as a person wrote it, shortened."""
-    shown = repr(raw) if isinstance(raw, str) else str(raw)
+    shown = redact(repr(raw) if isinstance(raw, str) else str(raw))  # a secret may stand where a name belongs
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -201,10 +201,10 @@ def _unknown(file: Path, name: str, known: list[str]) -> UsageFault:
             f"{name} looks like a secret, and {file} is no place for one: such files are copied and shared.",
             f"Put it into the environment or into {DOTENV}, as {', '.join(_secret_names())}.",
         )
-    near = difflib.get_close_matches(name if "." in name else f"[{name}]", known, 1, 0.6)
-    # A key may be right and stand in the wrong section.
-    last = name.rpartition(".")[2]
-    near = near or [s.toml for s in TABLE if s.toml.endswith(f".{last}")]
+    # The very key may stand in the wrong section; else the nearest name is meant.
+    key = name.rpartition(".")[2]
+    near = [setting.toml for setting in TABLE if setting.toml.endswith(f".{key}")]
+    near = near or difflib.get_close_matches(name if "." in name else f"[{name}]", known, 1, 0.6)
     hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(sorted(known))}."
     return UsageFault("SET-UNKNOWN", f"{file} has an unknown entry: {name}.", hint)
 

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 _SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|(?:ACCESS|STORAGE)_KEY$|CONNECTION_STRING")
 
-
-def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values in an environment that are secret, by their names; for `redact`."""
-    return tuple(value for name, value in environ.items() if value and _SECRET.search(name))
-
-
 Need = Literal["azure", "nas", "target", "catalog"]
 
 
@@ -46,7 +40,8 @@ class TargetSettings:
     """S3, or a service like it. "" means: not set, so AWS's own chain or the bucket decides.
 
     `endpoint_url` has no slash at the end. `path_style` None: by the endpoint. `encryption` is "", "AES256" or
-    "aws:kms". AWS's keys are not here: botocore's own chain finds them, in the environment too (see `Settings.apply_environment`).
+    "aws:kms". AWS's keys are not here: botocore's own chain finds them, also in the environment (see
+    `Settings.apply_environment`).
     """
 
     bucket: str = ""
@@ -150,7 +145,7 @@ class Settings:
             return
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         is_or_are = "is" if len(names) == 1 else "are"
-        if not self.files and len(names) == len(self.missing("azure", "nas", "target")):
+        if not self.files and len(self.missing("azure", "nas", "target")) == 3:
             raise UsageFault(
                 "SET-MISSING",
                 f"There are no settings here yet: {listed} {is_or_are} not set.",
@@ -169,4 +164,10 @@ class Settings:
     def apply_environment(self, into: MutableMapping[str, str] = os.environ) -> None:
         """Put `environment` where the SDKs look for it; what is there already stays. Once, at the start."""
         for name, value in self.environment.items():
-            into.setdefault(name, value)
+            if not into.get(name):
+                into[name] = value
+
+
+def secrets_in(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values in an environment that are secret, by their names; for `redact`."""
+    return tuple(value for name, value in environ.items() if value and _SECRET.search(name))
