@@ -6,12 +6,16 @@ is whole: bytes go to `.scs/tmp/`, are flushed, renamed, and the folder is flush
     faults.py   what the kernel's error numbers mean to us: one table
     folders.py  folders, held open and reached from the root without following a link
     temp.py     temporary files, whole or in ranges with a journal
-    door.py     `Nas`: open, publish, read, sweep; the marker that tells this NAS from an empty folder
+    marker.py   what tells this NAS from another one, and from an empty folder
+    publish.py  from temporary files to files at their places
+    door.py     `Nas`: all of it together
 """
 
 from __future__ import annotations
 
-from sync_cloud_storage.nas.door import Nas, Publication, ReadFile, create_marker
+from sync_cloud_storage.nas.door import Nas, ReadFile
+from sync_cloud_storage.nas.marker import create_marker
+from sync_cloud_storage.nas.publish import Publication
 from sync_cloud_storage.nas.temp import Partial, Temp
 
 __all__ = ["Nas", "Partial", "Publication", "ReadFile", "Temp", "create_marker"]

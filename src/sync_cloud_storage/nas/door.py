@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
-import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Self
 
 from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind
 from sync_cloud_storage.nas.faults import as_environment, as_fault
-from sync_cloud_storage.nas.folders import AS_FOLDER, FILE_MODE, FOLDER_MODE, OURS, Folders, encoded, refuse_our_folder
-from sync_cloud_storage.nas.temp import READ_STEP_BYTES, Partial, Scratch, Temp
+from sync_cloud_storage.nas.folders import let_close, open_plain, split
+from sync_cloud_storage.nas.marker import Opened, open_nas
+from sync_cloud_storage.nas.publish import Publication, Publisher
+from sync_cloud_storage.nas.temp import READ_STEP_BYTES, Partial, Temp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sync_cloud_storage.errors import ScsError
-    from sync_cloud_storage.nas.folders import Folder
-
-_MARKER = ".scs/NAS-ID"
-_MARKER_FILE = _MARKER.removeprefix(f"{OURS}/")
-_ID = re.compile(r"[!-~]{1,100}")
-_INIT = "Is it mounted? If this is the right folder and it was never used before: scs init."
-
-
-class Publication(NamedTuple):
-    """A written temporary file and the place that it is for."""
-
-    temp: Temp
-    nas_path: str
-    may_replace: bool = False
 
 
 class ReadFile:
-    """A file of the NAS, open for reading; a context manager.
+    """A file of the NAS, open for reading; a context manager. For several threads.
 
     Attributes:
         size: Bytes, when it was opened.
@@ -64,10 +51,9 @@ class ReadFile:
         """Let go of it; again is nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            with contextlib.suppress(OSError):  # nothing was written
-                os.close(fd)
+            let_close(fd)
 
-    def __enter__(self) -> ReadFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,12 +71,13 @@ class Nas:
         id: What its marker says.
     """
 
-    def __init__(self, root: Path, root_fd: int, scratch: Scratch, nas_id: str) -> None:
+    def __init__(self, root: Path, opened: Opened) -> None:
         self.root = root
-        self.id = nas_id
-        self._root_fd = root_fd
-        self._scratch = scratch
-        self._folders = Folders(root_fd)
+        self.id = opened.nas_id
+        self._folders = opened.folders
+        self._root_fd = opened.folders.root.fd
+        self._scratch = opened.scratch
+        self._publisher = Publisher(root, self._folders, self.check_mounted)
 
     @classmethod
     def open(cls, root: Path, nas_id: str | None = None) -> Nas:
@@ -100,52 +87,35 @@ class Nas:
             EnvironmentFault: `NAS-MISSING` there is no such folder, `NAS-MARKER` it has no marker (not mounted, most
                 often) or another one, and what the kernel says.
         """
-        root_fd = _open_root(root)
-        try:
-            ours = _open_ours(root, root_fd)
-            try:
-                found = _read_marker(root, ours)
-                if nas_id and found != nas_id:
-                    raise EnvironmentFault(
-                        "NAS-MARKER",
-                        f'Another NAS is mounted at "{root}": its marker says {found}, the catalog {nas_id}.',
-                        "Mount the one that this catalog belongs to, or name its folder in MEDIA_FOLDER.",
-                    )
-                scratch = Scratch(_open_scratch(root, ours), root / OURS / "tmp")
-            finally:
-                os.close(ours)
-        except BaseException:
-            os.close(root_fd)
-            raise
-        return cls(root, root_fd, scratch, found)
+        return cls(root, open_nas(root, nas_id))
 
     def close(self) -> None:
         """Let go of everything."""
         self._folders.close()
-        os.close(self._scratch.fd)
-        os.close(self._root_fd)
+        let_close(self._scratch.fd)
+        let_close(self._root_fd)
 
-    def __enter__(self) -> Nas:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------------------------------- the whole NAS
+    # ------------------------------------------------------------------------------------------------- the whole NAS
 
     def check_mounted(self) -> None:
-        """See that the root's path still leads to what is held open; two system calls.
+        """See that the root's path still leads to what is held open; one system call.
 
         Raises:
             EnvironmentFault: `NAS-GONE`.
         """
+        why = "something else is there now"
         try:
-            now = os.stat(self.root)
+            now = self.root.stat()
+            same = (now.st_dev, now.st_ino) == self._folders.root.identity
         except OSError as error:
-            now, why = None, error.strerror
-        else:
-            why = "something else is there now"
-        if now is None or (now.st_dev, now.st_ino) != self._folders.root.identity:
+            why, same = str(error.strerror), False
+        if not same:
             raise EnvironmentFault(
                 "NAS-GONE",
                 f'The NAS is no longer mounted at "{self.root}" ({why}).',
@@ -158,38 +128,38 @@ class Nas:
         Raises:
             EnvironmentFault: `NAS-READONLY`, `NAS-PERM`, `NAS-FULL` ...
         """
-        name = f"probe-{os.getpid()}"
+        probe = f"probe-{os.getpid()}"
         try:
-            fd = self._scratch.create(name)
+            fd = self._scratch.create(probe)
             try:
                 os.write(fd, b"x")
                 os.fsync(fd)
             finally:
                 os.close(fd)
-                self._scratch.remove(name)
+                self._scratch.remove(probe)
         except OSError as error:
-            raise as_environment(error, self._scratch.path / name, self._root_fd) from error
+            raise as_environment(error, self._scratch.path, self._root_fd) from error
 
     def free_bytes(self) -> int:
         """Bytes that this user may still write."""
         try:
-            stat_fs = os.fstatvfs(self._root_fd)
+            found = os.fstatvfs(self._root_fd)
         except OSError as error:
             raise as_environment(error, self.root, self._root_fd) from error
-        return stat_fs.f_bavail * stat_fs.f_frsize
+        return found.f_bavail * found.f_frsize
 
     def fault(self, error: OSError, nas_path: str) -> ScsError:
         """What *error*, met at *nas_path*, means."""
         return as_fault(error, self.root / nas_path, self._root_fd)
 
-    # ------------------------------------------------------------------------------------------------ writing
+    # ------------------------------------------------------------------------------------------------------- writing
 
     def temp(self, row_id: int) -> Temp:
         """A new temporary file for a row; what an earlier run left of it is removed."""
         return Temp(self._scratch, row_id)
 
     def partial(self, row_id: int, etag: str, size_bytes: int) -> Partial:
-        """The temporary file of a large blob: with the finished ranges of an earlier run when it was of this version.
+        """The temporary file of a large blob, with the finished ranges of an earlier run if it was of this version.
 
         Those ranges are read again here, so this takes a second per gigabyte or so.
         """
@@ -205,53 +175,94 @@ class Nas:
         Faults: `NAS-EXISTS` a file is there and may not be replaced; `NAS-TYPE` something else is there; `NAS-FSYNC`
         the bytes did not reach the disk and have to be fetched again; and what the kernel says.
         """
-        outcomes: list[ScsError | None] = [None] * len(group)
-        for index, item in enumerate(group):
-            try:
-                item.temp.flush()
-            except ScsErrors as fault:
-                outcomes[index] = _end(item.temp, fault)
-        try:
-            self.check_mounted()
-        except EnvironmentFault as fault:
-            for index, item in enumerate(group):
-                outcomes[index] = outcomes[index] or _end(item.temp, fault)
-            return outcomes
-
-        places: dict[str, list[tuple[int, bytes]]] = {}
-        for index, item in enumerate(group):
-            if outcomes[index] is None:
-                parent, _, leaf = item.nas_path.rpartition("/")
-                try:
-                    if not parent:
-                        refuse_our_folder(leaf, item.nas_path)
-                    places.setdefault(parent, []).append((index, encoded(leaf, item.nas_path)))
-                except BlobFault as fault:
-                    outcomes[index] = _end(item.temp, fault)
-        unflushed: dict[str, list[int]] = {}
-        for parent, members in places.items():
-            self._place(group, parent, members, outcomes)
-            moved = [index for index, _ in members if outcomes[index] is None]
-            if moved:
-                for path in self._unlinked(parent):
-                    unflushed.setdefault(path, []).extend(moved)
-        for path, members_of in unflushed.items():
-            if error := self._flush_folder(path):
-                for index in members_of:
-                    outcomes[index] = outcomes[index] or self._take_back(group[index].nas_path, error)
-        for index, item in enumerate(group):
-            if outcomes[index] is None:
-                item.temp.forget_journal()
-        return outcomes
+        return self._publisher.publish(group)
 
     def make_durable(self, nas_path: str) -> None:
-        """Flush a file that is already at its place, and its way there: what a killed run left may be in memory only.
+        """Flush a file that is at its place, and the way there: what a killed run left may be in memory only.
 
         To be called before a file that was found is taken for ours.
         """
-        with self._reading(nas_path) as (fd, _):
-            os.fsync(fd)
-        for path in self._unlinked(nas_path.rpartition("/")[0]):
-            if error := self._flush_folder(path):
-                raise self.fault(error, nas_path) from error
-"""
+        try:
+            fd, _ = self._open_file(nas_path)
+            try:
+                os.fsync(fd)
+            finally:
+                let_close(fd)
+            self._publisher.flush_way_to(nas_path)
+        except OSError as error:
+            raise self.fault(error, nas_path) from error
+
+    def sweep(self, keep: Callable[[int], bool]) -> int:
+        """Remove temporary files of rows that *keep* does not want; gives the number of rows. Only names of our own."""
+        swept = 0
+        try:
+            for row_id, names in self._scratch.rows().items():
+                if not keep(row_id):
+                    for name in names:
+                        self._scratch.remove(name)
+                    swept += 1
+        except OSError as error:
+            raise as_environment(error, self._scratch.path, self._root_fd) from error
+        return swept
+
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    def size_of(self, nas_path: str) -> int | None:
+        """Bytes of the file at *nas_path*; None when there is none.
+
+        Raises:
+            BlobFault: `NAS-TYPE`, something is there that is no plain file.
+        """
+        parent, leaf = split(nas_path)
+        try:
+            with self._folders.hold(parent) as folder:
+                found = os.stat(leaf, dir_fd=folder.fd, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode):
+                return found.st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.fault(error, nas_path) from error
+        raise self.fault(OSError(errno.ENXIO, os.strerror(errno.ENXIO)), nas_path)
+
+    def open_read(self, nas_path: str) -> ReadFile:
+        """Open a file for reading.
+
+        Raises:
+            BlobFault: `NAS-LOST`, there is none; `NAS-TYPE`, something is there that is no plain file.
+        """
+        try:
+            fd, size = self._open_file(nas_path)
+        except OSError as error:
+            raise self.fault(error, nas_path) from error
+        return ReadFile(self, nas_path, fd, size)
+
+    def hash_file(self, nas_path: str) -> tuple[int, int]:
+        """Read the whole file: bytes read, and their CRC64NVME. From the disk, as far as this machine has a say."""
+        try:
+            fd, size = self._open_file(nas_path)
+            try:
+                # What memory holds and the disk has too is let go of, so that it is the disk that is asked.
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                room = memoryview(bytearray(min(READ_STEP_BYTES, size + 1)))
+                read, crc = 0, 0
+                while count := os.readv(fd, [room]):
+                    crc = crc64nvme(room[:count], crc)
+                    read += count
+            finally:
+                let_close(fd)
+        except OSError as error:
+            raise self.fault(error, nas_path) from error
+        return read, crc
+
+    def _open_file(self, nas_path: str) -> tuple[int, int]:
+        parent, leaf = split(nas_path)
+        try:
+            with self._folders.hold(parent) as folder:
+                fd, found = open_plain(leaf, os.O_RDONLY, folder.fd)
+        except FileNotFoundError:
+            raise BlobFault(
+                "NAS-LOST", f'The file "{self.root / nas_path}" is not there.', "Run again.", kind=Kind.REPLAN
+            ) from None
+        return fd, found.st_size

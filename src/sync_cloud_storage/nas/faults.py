@@ -20,23 +20,48 @@ class _Rule(NamedTuple):
     hint: str
 
 
-_FULL = "Make room or enlarge the NAS, then run again; nothing is lost."
-_GONE = _Rule("NAS-GONE", Kind.FATAL, "the NAS does not answer", "Bring it back and mount it, then run again.")
-_BUSY = _Rule("NAS-BUSY", Kind.RETRY, "the NAS, or this machine's memory, is busy", "Run again with less concurrency.")
-_PERM = _Rule("NAS-PERM", Kind.PERMANENT, "access is denied", "Give this user the right to read and write there.")
-_NAME = _Rule("NAS-NAME", Kind.PERMANENT, "the NAS does not take this name", "A rename rule can shorten or change it.")
+_FATAL, _RETRY, _PERMANENT = Kind.FATAL, Kind.RETRY, Kind.PERMANENT
+_ROOM = "Make room, or enlarge the NAS, then run again; nothing is lost."
+
+_GONE = _Rule("NAS-GONE", _FATAL, "the NAS does not answer", "Bring it back and mount it, then run again.")
+_BUSY = _Rule("NAS-BUSY", _RETRY, "the NAS, or this machine's memory, is busy", "Run again with less concurrency.")
+_OPEN = _Rule("NAS-OPEN-FILES", _RETRY, "too many files are open", "Raise the limit (ulimit -n), or lower concurrency.")
+_PERM = _Rule("NAS-PERM", _PERMANENT, "access is denied", "Give this user the right to read and write there.")
+_NAME = _Rule("NAS-NAME", _PERMANENT, "the NAS does not take this name", "A rename rule can shorten or change it.")
 _TYPE = _Rule(
     "NAS-TYPE",
-    Kind.PERMANENT,
+    _PERMANENT,
     "something is in the way that is no plain file or folder, or a file where a folder has to be",
     "Move it away. Links are never followed.",
 )
-_OPEN = _Rule("NAS-OPEN-FILES", Kind.RETRY, "too many files are open", "Raise the limit (ulimit -n) or lower the concurrency.")
+_MOUNT = _Rule("NAS-TYPE", _PERMANENT, "another file system is mounted inside the NAS", "Unmount it there.")
+_THERE = _Rule("NAS-EXISTS", _PERMANENT, "a file is there already", "Move it away, or run with --overwrite.")
+_LARGE = _Rule("NAS-TOO-BIG", _PERMANENT, "no file may be so large", "See ulimit -f, and the file system's own limit.")
+_TAKEN = _Rule("NAS-VANISHED", _RETRY, "it was taken away while we worked on it", "Who else writes there?")
+_STALE = _Rule("NAS-STALE", _RETRY, "the server has replaced it (stale handle)", "Run again.")
+_OTHER = _Rule("NAS-IO", _RETRY, "the NAS reports an error", "Look at its health, then run again.")
 
 _RULES = {
-    errno.ENOSPC: _Rule("NAS-FULL", Kind.FATAL, "no space is left", _FULL),
-    errno.EDQUOT: _Rule("NAS-FULL", Kind.FATAL, "the quota is used up", _FULL),
-    errno.EROFS: _Rule("NAS-READONLY", Kind.FATAL, "the NAS is mounted read-only", "Mount it for writing, then run again."),
+    errno.ENOSPC: _Rule("NAS-FULL", _FATAL, "no space is left", _ROOM),
+    errno.EDQUOT: _Rule("NAS-FULL", _FATAL, "the quota is used up", _ROOM),
+    errno.EROFS: _Rule("NAS-READONLY", _FATAL, "the NAS is mounted read-only", "Mount it for writing, then run again."),
+    errno.ENOTCONN: _GONE,
+    errno.ECONNRESET: _GONE,
+    errno.ETIMEDOUT: _GONE,
+    errno.EHOSTDOWN: _GONE,
+    errno.EHOSTUNREACH: _GONE,
+    errno.ENODEV: _GONE,
+    errno.ESHUTDOWN: _GONE,
+    errno.EAGAIN: _BUSY,
+    errno.EBUSY: _BUSY,
+    errno.ENOLCK: _BUSY,
+    errno.ENOMEM: _BUSY,
+    errno.ENOBUFS: _BUSY,
+    errno.EMFILE: _OPEN,
+    errno.ENFILE: _OPEN,
+    errno.ESTALE: _STALE,
+    errno.ENOENT: _TAKEN,
+    errno.EIO: _OTHER,
     errno.EACCES: _PERM,
     errno.EPERM: _PERM,
     errno.ENAMETOOLONG: _NAME,
@@ -45,27 +70,15 @@ _RULES = {
     errno.ENOTDIR: _TYPE,
     errno.EISDIR: _TYPE,
     errno.ELOOP: _TYPE,
-    errno.ENXIO: _TYPE,  # a socket, or a pipe that nobody reads
     errno.ENOTEMPTY: _TYPE,
-    errno.EXDEV: _Rule(
-        "NAS-TYPE", Kind.PERMANENT, "another file system is mounted inside the NAS folder", "Unmount it, or mount all of it."
-    ),
-    errno.EEXIST: _Rule("NAS-EXISTS", Kind.PERMANENT, "a file is there already", "Move it away, or run with --overwrite."),
-    errno.EFBIG: _Rule("NAS-TOO-BIG", Kind.PERMANENT, "the NAS does not take files of this size", "See ulimit -f, and the file system's limit."),
-    errno.ENOENT: _Rule("NAS-VANISHED", Kind.RETRY, "it was taken away while we worked on it", "Who else writes there?"),
-    errno.ESTALE: _Rule("NAS-STALE", Kind.RETRY, "the server has replaced it (stale handle)", "Run again."),
-    errno.EMFILE: _OPEN,
-    errno.ENFILE: _OPEN,
-    **dict.fromkeys((errno.EAGAIN, errno.EBUSY, errno.ENOLCK, errno.ENOMEM, errno.ENOBUFS, errno.ETXTBSY), _BUSY),
-    **dict.fromkeys(
-        (errno.ENOTCONN, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV, errno.ESHUTDOWN),
-        _GONE,
-    ),
-}  # fmt: skip
-_OTHER = _Rule("NAS-IO", Kind.RETRY, "the NAS reports an error", "Look at its health, then run again.")
+    errno.ENXIO: _TYPE,  # a socket, or a pipe that nobody reads
+    errno.EXDEV: _MOUNT,
+    errno.EEXIST: _THERE,
+    errno.EFBIG: _LARGE,
+}
 
 # In `.scs` these are no matter of one blob: the next one would meet the same.
-_OURS = {"NAS-VANISHED": "NAS-GONE", "NAS-TYPE": "NAS-MARKER", "NAS-PERM": "NAS-PERM", "NAS-NAME": "NAS-MARKER"}
+_OURS = {"NAS-VANISHED": "NAS-GONE", "NAS-TYPE": "NAS-MARKER", "NAS-PERM": "NAS-PERM"}
 
 
 def as_fault(error: OSError, path: Path | str, disk: int, *, ours: bool = False) -> ScsError:

@@ -7,9 +7,12 @@ is looked up again before each use: one that was moved away, replaced, or unmoun
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from collections import OrderedDict
+from typing import Self
 
 from sync_cloud_storage.errors import BlobFault
 
@@ -18,6 +21,7 @@ FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
+_CHANGED = "Such a path is never given out: was the catalog changed by hand? scs doctor."
 _HELD = 256  # descriptors; far below the usual limit of 1,024 together with temporary files and sockets
 
 
@@ -33,16 +37,16 @@ class Folder:
     __slots__ = ("_folders", "fd", "identity", "linked", "path", "retired", "users")
 
     def __init__(self, folders: Folders, path: str, fd: int) -> None:
-        stat = os.fstat(fd)
+        found = os.fstat(fd)
         self._folders = folders
         self.path = path
         self.fd = fd
-        self.identity = (stat.st_dev, stat.st_ino)
+        self.identity = (found.st_dev, found.st_ino)
         self.linked = not path
         self.retired = False
         self.users = 0
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,7 +87,13 @@ class Folders:
             if self._is_still_there(folder):
                 return folder
             self._forget(folder)
-        return self._keep(Folder(self, path, self._walk(path, make=make)))
+        fd = self._walk(path, make=make)
+        try:
+            fresh = Folder(self, path, fd)
+        except OSError:
+            let_close(fd)
+            raise
+        return self._keep(fresh)
 
     def let_go(self, folder: Folder) -> None:
         """End one use."""
@@ -91,7 +101,7 @@ class Folders:
             folder.users -= 1
             over = folder.retired and not folder.users
         if over:
-            _close(folder.fd)
+            let_close(folder.fd)
 
     def is_linked(self, path: str) -> bool:
         """Whether the folder is known to be on the disk with all its parents; False when it is not held."""
@@ -108,7 +118,7 @@ class Folders:
             for folder in folders:
                 folder.retired = True
         for folder in idle:
-            _close(folder.fd)
+            let_close(folder.fd)
 
     def _keep(self, fresh: Folder) -> Folder:
         surplus: list[Folder] = []
@@ -123,7 +133,7 @@ class Folders:
                 if not oldest.users:
                     surplus.append(oldest)
         for folder in surplus:
-            _close(folder.fd)
+            let_close(folder.fd)
         return kept
 
     def _forget(self, folder: Folder) -> None:
@@ -135,24 +145,24 @@ class Folders:
 
     def _is_still_there(self, folder: Folder) -> bool:
         try:
-            stat = os.stat(folder.path.encode(), dir_fd=self.root.fd, follow_symlinks=False)
+            found = os.stat(folder.path.encode(), dir_fd=self.root.fd, follow_symlinks=False)
         except OSError:
             return False  # the walk that follows says why
-        return (stat.st_dev, stat.st_ino) == folder.identity
+        return (found.st_dev, found.st_ino) == folder.identity
 
     def _walk(self, path: str, *, make: bool) -> int:
         fd = self.root.fd
         names = path.split("/")
-        refuse_our_folder(names[0], path)
+        _refuse_our_folder(path)
         try:
             for name in names:
-                deeper = _enter(encoded(name, path), fd, make=make)
+                deeper = enter(encoded(name, path), fd, make=make)
                 if fd != self.root.fd:
-                    _close(fd)
+                    let_close(fd)
                 fd = deeper
         except BaseException:
             if fd != self.root.fd:
-                _close(fd)
+                let_close(fd)
             raise
         return fd
 
@@ -168,21 +178,30 @@ def encoded(name: str, path: str) -> bytes:
     except UnicodeEncodeError:
         raw = b""
     if raw in (b"", b".", b"..") or b"\0" in raw or b"/" in raw:
-        raise BlobFault("NAS-NAME", f"{ascii(path)} is no path below the NAS folder.", "Run scs doctor: the catalog was changed.")
+        raise BlobFault("NAS-NAME", f"{path!a} is no path below the NAS folder.", _CHANGED)
     return raw
 
 
-def refuse_our_folder(first: str, path: str) -> None:
-    """Refuse a path whose first component is our own folder.
+def split(path: str) -> tuple[str, bytes]:
+    """The folder of a file's *path* ("" is the root), and the bytes of its own name.
 
     Raises:
-        BlobFault: `NAS-NAME`.
+        BlobFault: `NAS-NAME`, an absolute path, our own folder, or a name as in `encoded`.
     """
-    if first.lower() == OURS:
-        raise BlobFault("NAS-NAME", f"{ascii(path)} is in our own folder.", "Run scs doctor: the catalog was changed.")
+    parent, slash, leaf = path.rpartition("/")
+    if slash and not parent:
+        raise BlobFault("NAS-NAME", f"{path!a} is no path below the NAS folder.", _CHANGED)
+    _refuse_our_folder(path)
+    return parent, encoded(leaf, path)
 
 
-def _enter(name: bytes, fd: int, *, make: bool) -> int:
+def _refuse_our_folder(path: str) -> None:
+    if path.partition("/")[0].lower() == OURS:
+        raise BlobFault("NAS-NAME", f"{path!a} is in our own folder.", _CHANGED)
+
+
+def enter(name: bytes, fd: int, *, make: bool) -> int:
+    """Open the folder *name* in the folder *fd*; a link is an error (`ENOTDIR`)."""
     try:
         return os.open(name, AS_FOLDER, dir_fd=fd)
     except FileNotFoundError:
@@ -193,6 +212,34 @@ def _enter(name: bytes, fd: int, *, make: bool) -> int:
     return os.open(name, AS_FOLDER, dir_fd=fd)
 
 
-def _close(fd: int) -> None:
-    with contextlib.suppress(OSError):  # a folder has nothing to write back
+def open_plain(name: bytes | str, flags: int, folder_fd: int) -> tuple[int, os.stat_result]:
+    """Open a plain file that is there, and say what it is.
+
+    Raises:
+        OSError: Also `ELOOP` for a link and `ENXIO` for what else is no plain file. A pipe does not hang us.
+    """
+    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        let_close(fd)
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        let_close(fd)
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    return fd, found
+
+
+def flush_folder(fd: int) -> None:
+    """Have a folder's entries on the disk, where the file system has such a thing; some SMB servers have not."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def let_close(fd: int) -> None:
+    """Close what was only read: there is nothing to write back, so nothing that could still go wrong."""
+    with contextlib.suppress(OSError):
         os.close(fd)

@@ -1,4 +1,4 @@
-"""Temporary files in `.scs/tmp`, named by the row of the catalog that they belong to: the only files that may be partial.
+"""Temporary files in `.scs/tmp`, named by the row that they belong to: the only files that may be partial.
 
 `Temp` is for a blob that comes in one go. `Partial` is for a large one that comes in ranges and outlives a kill: a
 journal beside it says which ranges were finished, and none is believed that was not read again from the disk.
@@ -11,14 +11,13 @@ import errno
 import json
 import os
 import re
-import stat
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, Kind
 from sync_cloud_storage.nas.faults import as_fault
-from sync_cloud_storage.nas.folders import FILE_MODE
+from sync_cloud_storage.nas.folders import FILE_MODE, let_close, open_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,21 +85,23 @@ class Temp:
             raise self._fault(error) from error
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append *data*.
-
-        Raises:
-            ScsError: As `faults.py` says, `NAS-FULL` among them.
-        """
+        """Append *data*."""
         self.write_at(self.size, data)
 
     def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write *data* at *offset*, in any order."""
+        """Write *data* at *offset*, in any order.
+
+        Raises:
+            ScsError: As `faults.py` says, `NAS-FULL` among them. A whole file is discarded then, ranges are not.
+        """
         try:
             written = os.pwrite(self._fd, data, offset)
             while written < len(data):  # a disk that fills up takes what fits, and refuses the next call
                 written += os.pwrite(self._fd, memoryview(data)[written:], offset + written)
         except OSError as error:
-            raise self._fault(error) from error
+            fault = self._fault(error)
+            self._write_failed()
+            raise fault from error
         self.size = max(self.size, offset + len(data))
 
     def flush(self) -> None:
@@ -136,6 +137,9 @@ class Temp:
     def forget_journal(self) -> None:
         """The file has its place."""
 
+    def _write_failed(self) -> None:
+        self.discard()
+
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -162,8 +166,8 @@ class Partial(Temp):
         self._journal = -1
         self._etag = etag
         self._done: list[tuple[int, int, int]] = []
-        # The story that owns this may end while a thread still reads for its MD5; the descriptor must not become another
-        # file's under the reader's hands.
+        # The story that owns this may end while a thread still reads for its MD5: the descriptor must not become that
+        # of another file under the reader's hands.
         self._reading = threading.Lock()
         super().__init__(scratch, row_id, size_bytes)
 
@@ -176,10 +180,11 @@ class Partial(Temp):
         """Note that a range is written, with its CRC64NVME."""
         line = b"%d %d %016x\n" % (offset, length, crc)
         try:
-            if os.write(self._journal, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            whole = os.write(self._journal, line) == len(line)
         except OSError as error:
             raise self._fault(error) from error
+        if not whole:
+            raise self._fault(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self._done.append((offset, length, crc))
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -228,12 +233,14 @@ class Partial(Temp):
         with contextlib.suppress(OSError):
             self._scratch.remove(self.name + _JOURNAL)
 
+    def _write_failed(self) -> None:
+        """The other ranges are as good as before."""
+
     def _close(self) -> None:
         with self._reading:
             journal, self._journal = self._journal, -1
             if journal >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(journal)
+                let_close(journal)
             super()._close()
 
     # ------------------------------------------------------------------------------------------------ going on
@@ -270,7 +277,9 @@ class Partial(Temp):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError:
             return False
-        claims = {int(line[1]): (int(line[2]), int(line[3], 16)) for line in _RANGE.finditer(rest[: whole - len(header) - 1])}
+        claims = {
+            int(line[1]): (int(line[2]), int(line[3], 16)) for line in _RANGE.finditer(rest[: whole - len(header) - 1])
+        }
         front = 0
         for offset, (length, crc) in sorted(claims.items()):
             if front <= offset < offset + length <= self.size and self._has(offset, length, crc):
@@ -280,11 +289,10 @@ class Partial(Temp):
 
     def _leftover(self, name: str, flags: int = 0) -> int:
         """Open a file of an earlier run: a plain one, with no second name under which it is somebody else's."""
-        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, dir_fd=self._scratch.fd)
-        found = os.fstat(fd)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        fd, found = open_plain(name, os.O_RDWR | flags, self._scratch.fd)
+        if found.st_nlink == 1:
             return fd
-        os.close(fd)
+        let_close(fd)
         raise FileNotFoundError(name)
 
     def _has(self, offset: int, length: int, crc: int) -> bool:
