@@ -157,7 +157,7 @@ def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> str:
 def _conclusion(report: Path, judged: int) -> str:
     with contextlib.closing(sqlite3.connect(f"file:{FOLDER / 'storage.sqlite'}?mode=ro", uri=True)) as catalog:
         rows, done, size = catalog.execute(
-            "SELECT count(*), sum(azure_status = 1 AND s3_status = 1), sum(size) FROM sync"
+            "SELECT count(*), sum(azure_status = 1 AND s3_status = 1), sum(size_bytes) FROM sync"
         ).fetchone()
     json.loads(report.read_text())  # a report that cannot be read proves nothing
     if not rows == done == judged + len(BEYOND_RCLONE):

@@ -60,7 +60,7 @@ AWKWARD_NAMES = (
         "a.txt",
         "Dir/x",
         "dir/x",
-        "caf\u00e9",
+        "\u00e9.txt",
         "cafe\u0301",
         "Stra\u00dfe",
         "STRASSE",
