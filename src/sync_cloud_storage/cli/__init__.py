@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int: 
     except (click.Abort, KeyboardInterrupt):
         return 130
     except click.UsageError as error:
-        return _fail(arguments, parts, _usage_fault(error))
+        return _fail(arguments, parts, _usage_fault(error, _verb_in(arguments)))
     except ScsError as fault:
         return _fail(arguments, parts, fault)
     except BrokenPipeError:
@@ -84,14 +84,16 @@ def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int: 
 
 def _fail(arguments: list[str], parts: Parts, fault: ScsError) -> int:
     """An error before any verb had its own console."""
-    verb = next((word for word in arguments if word in APP.commands), "")
-    console_for(verb, parts, as_json="--json" in arguments, quiet=False).fault(fault)
+    console_for(_verb_in(arguments), parts, as_json="--json" in arguments, quiet=False).fault(fault)
     return fault.exit_code
 
 
-def _usage_fault(error: click.UsageError) -> UsageFault:
+def _verb_in(arguments: list[str]) -> str:
+    return next((word for word in arguments if word in APP.commands), "")
+
+
+def _usage_fault(error: click.UsageError, verb: str) -> UsageFault:
     """Say in our words what click found; a secret is never repeated."""
-    verb = error.ctx.info_name if error.ctx and error.ctx.parent else ""
     ask = f"scs {verb} --help shows what there is." if verb else "scs --help shows what there is."
     if not isinstance(error, click.NoSuchOption):
         return UsageFault("USAGE", redact(error.format_message()), ask)
@@ -103,8 +105,11 @@ def _usage_fault(error: click.UsageError) -> UsageFault:
                 f"There is no {option}: secrets never come by flag, everybody on this machine could read them.",
                 f"Put it into the environment or into .env, as {name}.",
             )
-    if not verb and any(option in known.opts for command in APP.commands.values() for known in command.params):
-        return UsageFault("USAGE", f"{option} stands behind the verb.", f"Such as: scs status {option}")
+    stands_before_verb = error.ctx is not None and error.ctx.parent is None
+    if stands_before_verb and any(
+        option in known.opts for command in APP.commands.values() for known in command.params
+    ):
+        return UsageFault("USAGE", f"{option} stands behind the verb.", f"Such as: scs {verb or 'status'} {option}")
     near = f"Did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
     return UsageFault("USAGE", f"There is no option {option}.", f"{near}{ask}")
 

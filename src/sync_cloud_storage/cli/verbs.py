@@ -75,6 +75,8 @@ def _start(options: dict[str, Any], act: Callable[[MigrationFace, Console], int]
     except ScsError as fault:
         console.fault(fault)
         return fault.exit_code
+    except click.Abort:
+        raise  # Ctrl-C at a question is no mistake
     except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
         crash = record_crash(error, folder, datetime.now(UTC), secrets)
         console.fault(crash)

@@ -33,7 +33,8 @@ def outcome_lines(outcome: Outcome) -> list[Text]:
         lines.append(Text(f"Stopped by {by} after {took}; the same command goes on from here.", style="yellow"))
     lines.append(_sum(outcome.totals, took if not outcome.stopped_by else ""))
     if outcome.mismatches:
-        lines.append(Text(f"{_blobs(outcome.mismatches)} differ from what the catalog says.", style="bold red"))
+        differ = "differs" if outcome.mismatches == 1 else "differ"
+        lines.append(Text(f"{_blobs(outcome.mismatches)} {differ} from what the catalog says.", style="bold red"))
     verb = outcome.verb if outcome.verb in {"download", "upload"} else "run"
     return [*lines, *_failures(outcome.totals, verb), *_problems(outcome.problems)]
 
