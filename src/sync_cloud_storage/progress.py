@@ -226,7 +226,7 @@ def time_left_s(verb: str, totals: Totals, done: Counts, rates: Rates) -> float 
     Each leg takes as long as its blobs or its bytes do, whichever is longer: small blobs cost a request each, large
     ones the line. The two legs of `run` go on at the same time, so the longer one counts.
     """
-    if verb in {"sync", "run"} and totals.containers_pending:
+    if verb in {"sync", "run", "xcheck"} and totals.containers_pending:
         return None  # the sum still grows
     waiting, waiting_bytes = totals.downloaded, totals.downloaded_bytes
     if verb == "download":

@@ -179,6 +179,15 @@ def test_each_flag_of_the_table_exists() -> None:
     assert {setting.flag for setting in TABLE if setting.flag} <= known
 
 
+@pytest.mark.parametrize(("count", "words"), [(0, "Name them in scs.toml"), (1, "1 live container "), (2, "2 live ")])
+def test_reset_live_says_how_many(count: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of containers is told, and with none where to name them."""
+    migration = Recorder()
+    monkeypatch.setattr(migration, "reset_live", lambda: count)
+    assert words in scs("reset-live", migration).out
+    assert json.loads(scs("reset-live --json", migration).out)["containers"] == count
+
+
 def test_warnings_of_the_settings_are_told() -> None:
     """What the settings warn of is said at the start, on standard error."""
     Path(".env").write_text("AZURE_STORAGE_ACCOUNT=a\nAZURE_STORAGE_SAS_TOKEN=sv=1&sig=x\n")

@@ -267,8 +267,9 @@ def test_the_time_left_is_rough(eta_s: float | None, words: str) -> None:
 
 def test_while_listing_the_containers_are_counted_instead() -> None:
     """No time is told while the sum still grows."""
-    progress = PROGRESS._replace(totals=TOTALS._replace(containers_pending=1))
-    assert time_left(progress) == "1 container to list"
+    for verb in ("sync", "run", "xcheck"):
+        progress = PROGRESS._replace(verb=verb, totals=TOTALS._replace(containers_pending=1))
+        assert time_left(progress) == "1 container to list"
 
 
 @pytest.mark.parametrize(

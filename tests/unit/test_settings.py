@@ -213,9 +213,7 @@ def test_containers_are_matched_by_name_and_pattern(tmp_path: Path) -> None:
             "",
         ),
         (
-            {
-                "AZURE_STORAGE_CONNECTION_STRING": f"accountname=a; accountkey={KEY};EndpointSuffix=core.example.cn;"
-            },
+            {"AZURE_STORAGE_CONNECTION_STRING": f"accountname=a; accountkey={KEY};EndpointSuffix=core.example.cn;"},
             "a",
             "https://a.blob.core.example.cn",
             KEY,

@@ -119,7 +119,9 @@ def _reset_live(**options: Any) -> int:
     def act(migration: MigrationFace, console: Console) -> int:
         count = migration.reset_live()
         live = "1 live container" if count == 1 else f"{count:,} live containers"
-        console.done(f"{live} will be listed again by the next scs sync.", {"containers": count})
+        said = f"{live} will be listed again by the next scs sync."
+        none = "No container in the catalog is live. Name them in scs.toml: live, under [containers]."
+        console.done(said if count else none, {"containers": count})
         return 0
 
     return _start(options, act)

@@ -90,13 +90,14 @@ def rows(progress: Progress) -> list[Row]:
         _rate(rates.up_bytes),
         _pace(rates.up_blobs),
     )
+    listed_again = Row("listed", progress.done.listed, pace=_pace(rates.listed))  # a check lists everything anew
     checked = Row("checked", progress.done.checked, pace=_pace(rates.checked))
     by_verb = {
         "sync": [listed],
         "download": [on_nas],
         "upload": [in_s3],
         "run": [listed, on_nas, in_s3],
-        "xcheck": [checked],
+        "xcheck": [listed_again, checked],
     }
     return by_verb.get(progress.verb, [listed])
 
@@ -117,7 +118,7 @@ def share(progress: Progress) -> int | None:
 
 def time_left(progress: Progress) -> str:  # noqa: PLR0911  (a table of spans)
     """The time left in words: rough, since a rough figure stays true for longer."""
-    if progress.verb in {"sync", "run"} and progress.totals.containers_pending:
+    if progress.verb in {"sync", "run", "xcheck"} and progress.totals.containers_pending:
         pending = progress.totals.containers_pending
         return f"{pending:,} {'container' if pending == 1 else 'containers'} to list"
     eta_s = progress.eta_s
