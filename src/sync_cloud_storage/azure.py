@@ -52,7 +52,7 @@ _BAD_PAGE = Rule(
     "AZ-LIST-XML",
     "Run again; if it stays so, list the container with another tool to see which name breaks it.",
 )
-_OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "Run again with --retry-failed.")
+_OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "")
 
 
 class AzureAccess(NamedTuple):

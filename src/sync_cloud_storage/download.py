@@ -80,7 +80,7 @@ class Downloader:
                     raise BlobFault(
                         "AZ-MD5",
                         f"{_name(task)}: the bytes do not have the MD5 that the source says.",
-                        "Run again with --retry-failed.",
+                        "",
                     ) from None
                 suspect = wrong.crc64nvme
             except BlobFault as fault:

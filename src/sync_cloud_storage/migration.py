@@ -13,9 +13,10 @@ from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.executors.processes import Processes
+from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
-from sync_cloud_storage.progress import InitReport, Meter, Outcome, StatusReport
-from sync_cloud_storage.run import Containers, Feeds, Listings, Looks, Rows, Rules, Run, Tally
+from sync_cloud_storage.progress import InitReport, LastRun, Meter, Outcome, StatusReport
+from sync_cloud_storage.run import Containers, Feeds, Listings, Rows, Rules, Run, Tally
 from sync_cloud_storage.settings import write_templates
 from sync_cloud_storage.worker import Rate, Renew, Setup
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from sync_cloud_storage.executors import Executor
-    from sync_cloud_storage.model import Leg
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
     from sync_cloud_storage.worker import Message
@@ -97,7 +97,7 @@ class Migration:
             if everything:
                 work.catalog.reset_all()
             if what in {"blobs", "both"}:
-                work.drive(Feeds(Looks(), listings=work.listings()))
+                work.drive(Feeds(looks=work.looks(), listings=work.listings()))
             return work.outcome()
 
     def reset_live(self) -> int:
@@ -109,16 +109,16 @@ class Migration:
         """Bring pending blobs to the NAS."""
         with self._working("download", azure=True, nas=True) as work:
             work.only(containers)
-            work.prepare(retry_failed=retry_failed, leg="azure")
-            work.drive(Feeds(Looks(), downloads=work.downloads()))
+            work.prepare(retry_failed=retry_failed, leg=Leg.AZURE)
+            work.drive(Feeds(downloads=work.downloads()))
             return work.outcome()
 
     def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome:
         """Bring downloaded files to S3."""
         with self._working("upload", nas=True, target=True) as work:
             work.only(containers)
-            work.prepare(retry_failed=retry_failed, leg="s3")
-            work.drive(Feeds(Looks(), uploads=work.uploads()))
+            work.prepare(retry_failed=retry_failed, leg=Leg.S3)
+            work.drive(Feeds(uploads=work.uploads()))
             return work.outcome()
 
     def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome:
@@ -129,7 +129,11 @@ class Migration:
             work.prepare(retry_failed=retry_failed)
             while True:
                 work.catalog.reset_live(self._settings.is_live)
-                work.drive(Feeds(Looks(), listings=work.listings(), uploads=work.uploads(), downloads=work.downloads()))
+                work.drive(
+                    Feeds(
+                        looks=work.looks(), listings=work.listings(), uploads=work.uploads(), downloads=work.downloads()
+                    )
+                )
                 if watch_s is None or self._stop.wait(watch_s):
                     return work.outcome()
                 work.list_containers()
@@ -140,8 +144,8 @@ class Migration:
             work.list_containers()
             work.only(containers)
             work.catalog.reset_all()
-            work.drive(Feeds(Looks(), listings=work.listings()))
-            work.drive(Feeds(Looks(), checks=work.checks(deep=deep)))
+            work.drive(Feeds(looks=work.looks(), listings=work.listings()))
+            work.drive(Feeds(checks=work.checks(deep=deep)))
             return work.outcome(checked=True)
 
     def status(self) -> StatusReport:
@@ -151,7 +155,7 @@ class Migration:
                 str(self._settings.db_file),
                 catalog.totals(),
                 catalog.container_counts(),
-                catalog.last_run(),
+                LastRun(*last) if (last := catalog.last_run()) else None,
                 tuple(catalog.problems(PROBLEMS_SHOWN)),
             )
 
@@ -250,20 +254,25 @@ class _Work:
         if containers:
             self._wanted = frozenset(containers).__contains__
 
-    def prepare(self, *, retry_failed: bool, leg: Leg | str | None = None) -> None:
+    def prepare(self, *, retry_failed: bool, leg: Leg | None = None) -> None:
         """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
         if retry_failed:
             self.catalog.retry_failed(leg)
+            self.catalog.redo_mismatched()
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
 
     def list_containers(self) -> None:
         """Bring the account's containers up to date."""
-        self.drive(Feeds(Looks(), containers=Containers(self.catalog)))
+        self.drive(Feeds(containers=Containers(self.catalog)))
 
     def listings(self) -> Listings:
         """Pending containers."""
         return Listings(self.catalog, self._wanted)
+
+    def looks(self) -> Rows:
+        """Rows that a listing should have shown and did not: the source is asked about each."""
+        return Rows(self.catalog.pending_looks, self._wanted)
 
     def downloads(self) -> Rows:
         """Pending blobs."""

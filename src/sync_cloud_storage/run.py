@@ -25,7 +25,6 @@ from sync_cloud_storage.model import (
     Leg,
     ListBlobs,
     ListContainers,
-    Look,
     Rotten,
     Seen,
     Stopped,
@@ -35,7 +34,7 @@ from sync_cloud_storage.progress import Counts
 from sync_cloud_storage.worker import Batch, Drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.executors import Executor
@@ -127,26 +126,6 @@ class Listings:
             self._further.append(ListBlobs(container, marker))
 
 
-class Looks:
-    """Feed: rows about which the source has to be asked."""
-
-    window = WINDOW
-
-    def __init__(self) -> None:
-        self._waiting: deque[Task] = deque()
-
-    def take(self, room: int) -> list[Task]:
-        """The oldest ones."""
-        return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
-
-    def back(self, task: Task) -> None:
-        """Nothing is kept."""
-
-    def add(self, looks: Iterable[Look]) -> None:
-        """Rows that a page should have held and did not."""
-        self._waiting.extend(looks)
-
-
 class Rows:
     """Feed: rows of `sync` in the order of their ids, again from the start until a whole round finds nothing new.
 
@@ -219,8 +198,8 @@ class Tally:
 class Feeds(NamedTuple):
     """The work of one run; None for what it does not do. In the order in which workers are supplied."""
 
-    looks: Looks
     containers: Containers | None = None
+    looks: Rows | None = None
     listings: Listings | None = None
     uploads: Rows | None = None
     downloads: Rows | None = None
@@ -406,7 +385,6 @@ class Run:
         self._tally.listed += len(page.blobs)
         self._tally.added += outcome.added
         self._tally.changed += outcome.changed
-        feeds.looks.add(outcome.suspects)
         if feeds.listings is not None:
             feeds.listings.page(page)
 

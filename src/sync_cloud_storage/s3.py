@@ -42,7 +42,7 @@ _FOLLOWS = {  # what goes with the object; nothing else of a blob may become a h
     "content-disposition": "Content-Disposition",
     "cache-control": "Cache-Control",
 }
-_STRANGER = Rule(Kind.RETRY, "S3-ANSWER", "Run again with --retry-failed.")
+_STRANGER = Rule(Kind.RETRY, "S3-ANSWER", "")
 
 
 class Profile(NamedTuple):

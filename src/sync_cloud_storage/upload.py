@@ -179,7 +179,7 @@ class Uploader:
             raise BlobFault(
                 "S3-UPLOAD",
                 f"{_name(task)}: the upload ended and no object is there.",
-                "Run again with --retry-failed.",
+                "",
             )
         if stored.size_bytes == task.size_bytes and not stored.checksum:
             into = HashSink()
@@ -201,14 +201,14 @@ class Uploader:
                 raise BlobFault(
                     "S3-LOST",
                     f"{_name(task)}: the endpoint took it and does not have it.",
-                    "Run again with --retry-failed.",
+                    "",
                 )
             stored = asked._replace(version_id=stored.version_id or asked.version_id)
         if stored.checksum and stored.checksum.split("-")[0] != task.crc64nvme:
             raise BlobFault(
                 "S3-DIGEST",
                 f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}.",
-                "Run again with --retry-failed.",
+                "",
             )
         return stored
 

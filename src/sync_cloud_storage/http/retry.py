@@ -71,7 +71,7 @@ _AWS_ACCESS = (
     "Check the AWS credentials and the bucket's policy; `scs` goes on where it stopped once the access is right."
 )
 _CLOCK = "Set this machine's clock (NTP) and run again."
-_AGAIN = "Run again with --retry-failed."
+_AGAIN = ""  # what failed is tried again with --retry-failed, as every report says
 
 BY_STATUS = {
     401: Rule(Kind.RETRY, "AUTH-401", _ACCESS, then=Kind.FATAL),

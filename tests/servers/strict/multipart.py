@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -129,7 +130,9 @@ def _list_parts(upload: Upload, query: dict[str, str], rules: Rules) -> Reply:
 
 
 def _complete(request: Request, bucket: Bucket, upload: Upload, rules: Rules, now: float) -> Object:
-    got = receive(request, most=16 << 20, keep=16 << 20)
+    # Checksums in this request's head are of the object that it makes, not of its own body.
+    plain = {name: value for name, value in request.headers.items() if not name.startswith("x-amz-checksum-")}
+    got = receive(replace(request, headers=plain), most=16 << 20, keep=16 << 20)
     check_conditions(request, bucket, upload.key)
     parts = _listed(got.content.data if got.content else b"", upload, rules)
     size = sum(part.size for part in parts)
@@ -184,9 +187,9 @@ def _listed(body: bytes, upload: Upload, rules: Rules) -> list[Part]:
             raise Refusal(400, "InvalidRequest", f"The complete request must include the checksum for part {each}")
         if row.get(tag, text(part.sums[upload.algorithm])) != text(part.sums[upload.algorithm]):
             raise Refusal(400, "InvalidPart", f"checksum of part {each}")
-        if part.size < rules.part_min and each != numbers[-1]:
-            raise Refusal(400, "EntityTooSmall", f"part {each} has {part.size} bytes")
         parts.append(part)
+    if small := [each for each, part in zip(numbers[:-1], parts, strict=False) if part.size < rules.part_min]:
+        raise Refusal(400, "EntityTooSmall", f"part {small[0]}")
     return parts
 
 

@@ -1,0 +1,15 @@
+"""The catalog: one SQLite file that says what there is, what happened to it, and what is left. `docs/catalog.md`.
+
+catalog.py      the verbs; each is one transaction
+opening.py      create, open, migrate, back up, take away        database.py  one connection, its errors made ours
+lock.py         one writer                                       local_disk.py  where a catalog may lie
+containers.py   the account's listing                            pages.py     a container's listing
+places.py       who gets which path                              versions.py  a blob that changed, left, came back
+work.py         rows become tasks                                results.py   results become rows
+sums.py         numbers for people                               state.py     identity, runs
+"""
+
+from sync_cloud_storage.catalog.catalog import Catalog
+from sync_cloud_storage.catalog.sums import ContainerSums
+
+__all__ = ["Catalog", "ContainerSums"]

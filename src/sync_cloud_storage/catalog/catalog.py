@@ -1,0 +1,281 @@
+"""The catalog's verbs.
+
+Each public method is one transaction: when it returns, what it did is durable; when it raises, nothing was done. All
+raise `EnvironmentFault` when the file cannot be used (`CATALOG-CORRUPT`, `CATALOG-IO`) and `CatalogBusy` when another
+program holds it for longer than half a minute. One process, one thread.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.catalog import containers, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog.state import utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from sync_cloud_storage.catalog.database import Database
+    from sync_cloud_storage.catalog.lock import Lock
+    from sync_cloud_storage.catalog.results import RowResult
+    from sync_cloud_storage.catalog.sums import ContainerSums
+    from sync_cloud_storage.model import (
+        BlobsPage,
+        Check,
+        ContainerFailed,
+        ContainersPage,
+        ContainerStatus,
+        Download,
+        Leg,
+        ListBlobs,
+        ListContainers,
+        Look,
+        PageOutcome,
+        Problem,
+        Totals,
+        Upload,
+    )
+
+
+class Catalog:
+    """A catalog that is open. Made by `create`, `open` or `read`; a context manager."""
+
+    def __init__(self, database: Database, lock: Lock | None, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._lock = lock
+        self._now = now
+        self._run: int | None = None
+
+    # ------------------------------------------------------------------------------------------- open and close
+
+    @classmethod
+    def create(cls, path: Path, now: Callable[[], datetime], *, host: str = "") -> Self:
+        """Make a catalog, or open the one that is there.
+
+        Args:
+            path: The file.
+            now: The time, aware, in UTC.
+            host: Name of this machine, which a second run will read; the kernel's own when "".
+
+        Raises:
+            CatalogBusy: Another run holds it.
+            EnvironmentFault: `CATALOG-` MISSING, NETWORK, CORRUPT, FOREIGN, NEWER, IO; the file is then as it was.
+        """
+        return cls(*opening.create(path, now, host or os.uname().nodename), now)
+
+    @classmethod
+    def open(cls, path: Path, now: Callable[[], datetime], *, host: str = "") -> Self:
+        """Open a catalog, alone. One of 2019 or of an older version is taken over, after a backup beside it.
+
+        Raises:
+            As `create`.
+        """
+        return cls(*opening.open_to_write(path, now, host or os.uname().nodename), now)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open a catalog to look at it, while another process may write.
+
+        Raises:
+            EnvironmentFault: As `create`, and `CATALOG-OLDER`.
+        """
+        return cls(opening.open_to_read(path), None, lambda: datetime.fromtimestamp(0, UTC))
+
+    @staticmethod
+    def forget(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path:
+        """Take a catalog away, after a backup; where that is.
+
+        Raises:
+            As `create`; a damaged one is renamed instead.
+        """
+        return opening.forget(path, now, host or os.uname().nodename)
+
+    def close(self) -> None:
+        """Let go of the file. Needed for nothing but to be quick the next time; safe to call twice."""
+        if self._lock is None:
+            self._database.close()
+            return
+        opening.close(self._database)
+        self._lock.release()
+        self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -------------------------------------------------------------------------------------------- whose it is
+
+    def claim(self, *, account: str = "", bucket: str = "", nas_id: str = "") -> None:
+        """Tie the catalog to these for good, or compare them with what it is tied to; "" says nothing.
+
+        Raises:
+            EnvironmentFault: `CATALOG-ELSEWHERE`, with both names.
+        """
+        with self._database.atomic():
+            state.claim(self._database, account=account, bucket=bucket, nas_id=nas_id)
+
+    def nas_id(self) -> str:
+        """The NAS that it is tied to, "" for none yet."""
+        return state.get(self._database, "nas_id")
+
+    def begin_run(self, verb: str) -> None:
+        """Write down that a verb has begun."""
+        with self._database.atomic():
+            self._run = state.begin_run(self._database, verb, self._at())
+
+    def end_run(self, result: str) -> None:
+        """Write down how it ended, in a word or a sentence."""
+        with self._database.atomic():
+            state.end_run(self._database, self._run, result, self._at())
+
+    def last_run(self) -> tuple[str, str, str, str] | None:
+        """(verb, began, ended, result) of the newest run; the last two are "" while it goes on, or was killed."""
+        return state.last_run(self._database)
+
+    # ---------------------------------------------------------------------------------------------- containers
+
+    def begin_containers_pass(self) -> ListContainers:
+        """Begin to list the account, or go on with a pass that was interrupted less than an hour ago."""
+        with self._database.atomic():
+            return containers.begin_pass(self._database, self._now())
+
+    def settle_containers(self, page: ContainersPage, skip: Callable[[str], str]) -> None:
+        """Write a page of the account, and where its listing goes on.
+
+        After the last page, containers that the pass did not show are pending: their own listing will say that they are
+        gone.
+
+        Args:
+            page: As the account gave it.
+            skip: Why a container of this name is not listed, "" when it is.
+        """
+        with self._database.atomic():
+            containers.settle(self._database, page, skip, self._at())
+
+    def settle_container_failed(self, failed: ContainerFailed) -> None:
+        """Write that a container could not be listed: it stays pending, or is gone with all of its blobs."""
+        with self._database.atomic():
+            containers.settle_failed(self._database, failed, self._at())
+
+    def pending_containers(self, limit: int, after: str = "") -> list[ListBlobs]:
+        """Containers to list, by name, each from where its listing stands."""
+        return containers.pending(self._database, limit, after)
+
+    def reset_live(self, is_live: Callable[[str], bool]) -> int:
+        """Set live containers back to pending, to be listed from the start; how many."""
+        with self._database.atomic():
+            return containers.reset(self._database, is_live)
+
+    def reset_all(self) -> int:
+        """Set all containers back to pending, to be listed from the start; how many."""
+        return self.reset_live(lambda _: True)
+
+    def has_container(self, name: str) -> bool:
+        """Say whether the catalog knows this container."""
+        return containers.has(self._database, name)
+
+    # --------------------------------------------------------------------------------------------------- blobs
+
+    def settle_blobs_page(self, page: BlobsPage, *, is_live: bool) -> PageOutcome:
+        """Write a page of a container, and where its listing goes on.
+
+        Safe to call again with the same page. `suspects` of the outcome are at most 10,000; `pending_looks` has all.
+
+        Args:
+            page: Blobs, and where each goes.
+            is_live: The container is to be 100 (live) after its last page, not 200.
+        """
+        with self._database.atomic():
+            return pages.settle(self._database, page, self._at(), is_live=is_live)
+
+    def pending_looks(self, after_id: int, limit: int) -> list[Look]:
+        """Rows that a listing should have shown, and about which the source has not been asked, by id."""
+        return work.pending_looks(self._database, after_id, limit)
+
+    def pending_downloads(self, after_id: int, limit: int) -> list[Download]:
+        """Blobs to fetch with a greater id than *after_id*, by id."""
+        return work.pending_downloads(self._database, after_id, limit)
+
+    def pending_uploads(self, after_id: int, limit: int, multipart_from_bytes: int) -> list[Upload]:
+        """Files to send with a greater id than *after_id*, by id.
+
+        From *multipart_from_bytes* on it is written down that an upload may be open: if nothing is heard of it, the
+        next task has the upload id "?".
+        """
+        with self._database.atomic():
+            return work.pending_uploads(self._database, after_id, limit, multipart_from_bytes)
+
+    def everything(self, after_id: int, limit: int) -> list[Check]:
+        """Rows that claim a file or an object with a greater id than *after_id*, by id."""
+        return work.everything(self._database, after_id, limit)
+
+    def settle(self, outcomes: Sequence[RowResult]) -> int:
+        """Write what workers gave back; how many rows it changed.
+
+        A result of a version that the row no longer has changes nothing, nor does one that comes twice.
+        """
+        with self._database.atomic():
+            return results.settle(self._database, outcomes, self._at())
+
+    def retry_failed(self, leg: Leg | None) -> int:
+        """Set failed rows back to pending, on one leg or on both (None); how many.
+
+        Not those that a further attempt cannot help: clashes of keys, names that cannot be moved, blobs that are gone.
+        """
+        with self._database.atomic():
+            return work.retry_failed(self._database, leg, self._at())
+
+    def redo_mismatched(self) -> int:
+        """Set rows back to pending whose file or object a check found wrong, on that leg only; how many."""
+        with self._database.atomic():
+            return work.redo_mismatched(self._database, self._at())
+
+    def is_pending_download(self, row_id: int) -> bool:
+        """Say whether this row is still to be fetched."""
+        return work.is_pending_download(self._database, row_id)
+
+    def is_uploading(self, row_id: int) -> bool:
+        """Say whether a multipart upload of this row may be open."""
+        return work.is_uploading(self._database, row_id)
+
+    def key_of(self, row_id: int) -> str | None:
+        """The S3 key of a row; None when there is no such row."""
+        return work.key_of(self._database, row_id)
+
+    # ---------------------------------------------------------------------------------------------------- sums
+
+    def totals(self) -> Totals:
+        """The catalog in sums; a fraction of a millisecond at any size."""
+        return sums.totals(self._database)
+
+    def recount(self) -> Totals:
+        """The same, counted row by row."""
+        return sums.recount(self._database)
+
+    def container_counts(self) -> tuple[tuple[ContainerStatus, int], ...]:
+        """How many containers have each status that occurs."""
+        return sums.container_counts(self._database)
+
+    def per_container(self) -> Iterator[ContainerSums]:
+        """Sums of each container, by name; reads every row."""
+        return sums.per_container(self._database)
+
+    def problems(self, limit: int) -> list[Problem]:
+        """The first *limit* things that did not go well."""
+        return sums.problems(self._database, limit)
+
+    def check(self) -> list[str]:
+        """Look at every page, index and sum, however long it takes; what is wrong, [] when nothing is."""
+        return sums.check(self._database)
+
+    def _at(self) -> str:
+        return utc_text(self._now())

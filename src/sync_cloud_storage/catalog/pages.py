@@ -1,0 +1,273 @@
+"""A page of a container's listing becomes rows. The heart of the catalog, and its hottest path.
+
+A page that goes on where the last one ended also says what is *not* there: it covers all names after the greatest one
+that the listing has shown so far, up to its own greatest one, or to the end on the last page. Rows in this interval
+that the page does not hold are suspects; the source is asked about each before anything is written about it, since
+services do not all sort as we do. (Here names are compared by code points, which is also the order of UTF-8 in SQLite;
+Azure has an emoji before U+FF5E.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sync_cloud_storage.catalog import versions
+from sync_cloud_storage.catalog.places import Wish, displace, rule
+from sync_cloud_storage.model import BlobStatus, ContainerStatus, Look, PageOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from sync_cloud_storage.catalog.database import Database
+    from sync_cloud_storage.model import Blob, BlobsPage, Place
+
+SUSPECTS_AT_ONCE = 10_000  # a container that was emptied may have millions; `pending_looks` has them all
+
+CLASHES, HAS_NO_NAME = 1, 2  # sync.refused
+
+_ROW = (
+    "SELECT blob, id, etag, coalesce(tier, ''), coalesce(skip_reason, ''), gone_at_utc IS NOT NULL,"
+    " refused IS NOT NULL FROM sync WHERE container = ? AND "
+)
+_AFTER, _BETWEEN, _NAMED = f"{_ROW}blob > ?", f"{_ROW}blob > ? AND blob <= ?", f"{_ROW}blob = ?"
+
+_INSERT = """
+INSERT INTO sync (id, container, blob, azure_status, azure_error, created_at, size_bytes, etag, last_modified,
+    content_md5, headers, metadata, kind, tier, s3_key, nas_path, skip_reason, refused)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> PageOutcome:
+    """Write a page: new rows, changed ones, what is missing, and where the listing goes on."""
+    database.run("INSERT INTO containers (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (page.container, at))
+    listing = _Listing.of(database, page)
+    settled = _Page(database, page, listing, at)
+    added = settled.settle()
+    database.run(
+        "UPDATE containers SET blobs = blobs + ?, bytes = bytes + ?, error = NULL WHERE name = ?",
+        (added.blobs, added.size_bytes, page.container),
+    )
+    if listing.goes_on:
+        _advance(database, page, listing, at, is_live=is_live)
+    return PageOutcome(added.blobs, settled.changed, settled.unchanged, tuple(settled.suspects))
+
+
+class _Listing(NamedTuple):
+    """Where the listing of a container stands, and the interval of names that this page covers."""
+
+    goes_on: bool  # False: a page from elsewhere; its rows count, but it says nothing about what is missing
+    after: str
+    upto: str | None  # None: to the end
+
+    @classmethod
+    def of(cls, database: Database, page: BlobsPage) -> _Listing:
+        found = database.row(
+            "SELECT coalesce(marker, ''), coalesce(listed_upto, '') FROM containers WHERE name = ?", (page.container,)
+        )
+        marker, shown = found or ("", "")
+        if not page.marker:
+            marker = shown = ""
+        greatest = max((blob.name for blob, _ in page.blobs), default="")
+        if page.marker != marker:
+            return cls(goes_on=False, after="", upto="")
+        return cls(goes_on=True, after=shown, upto=max(shown, greatest) if page.next_marker else None)
+
+
+class _Added(NamedTuple):
+    blobs: int
+    size_bytes: int
+
+
+class _Page:
+    """One page, once."""
+
+    def __init__(self, database: Database, page: BlobsPage, listing: _Listing, at: str) -> None:
+        self.changed = 0
+        self.unchanged = 0
+        self.suspects: list[Look] = []
+        self._database = database
+        self._container = page.container
+        self._listing = listing
+        self._at = at
+        self._given = {pair[0].name: pair for pair in page.blobs}  # the same name twice counts once
+        self._retiered: list[tuple[str | None, int]] = []
+        self._homeless: list[tuple[int, Blob, Place]] = []  # known rows whose place is to be decided (again)
+
+    def settle(self) -> _Added:
+        """Write it; what was added."""
+        if self._given or self._listing.upto is None:
+            listed: list[int] = []
+            missing: list[int] = []
+            self._compare(self._known(), listed, missing)
+            self._suspect(listed, missing)
+        self._database.many("UPDATE sync SET tier = ? WHERE id = ?", self._retiered)
+        return self._settle_places()
+
+    # ------------------------------------------------------------------------------------------- what is known
+
+    def _known(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of the interval, by one scan; then those that the page names although they lie outside of it."""
+        after, upto = self._listing.after, self._listing.upto
+        if upto is None:
+            yield from self._database.each(_AFTER, (self._container, after))
+        elif upto > after:
+            yield from self._database.each(_BETWEEN, (self._container, after, upto))
+        if after or upto == after:
+            for name in [name for name in self._given if name <= after or upto == after]:
+                yield from self._database.each(_NAMED, (self._container, name))
+
+    def _compare(self, known: Iterable[tuple[Any, ...]], listed: list[int], missing: list[int]) -> None:
+        given = self._given
+        later = []
+        for name, row_id, etag, tier, skip_reason, is_gone, is_refused in known:
+            pair = given.pop(name, None)
+            if pair is None:
+                if not is_gone:
+                    missing.append(row_id)
+                    if len(self.suspects) < SUSPECTS_AT_ONCE:
+                        self.suspects.append(Look(row_id, self._container, name, etag or ""))
+                continue
+            listed.append(row_id)
+            blob, place = pair
+            if etag != blob.etag or skip_reason != place.skip_reason or is_gone or is_refused:
+                later.append((row_id, blob, place))
+            else:
+                self.unchanged += 1
+                if tier != blob.tier:
+                    self._retiered.append((blob.tier or None, row_id))
+        for row_id, blob, place in later:  # not while the scan goes on: it would meet what is written
+            self._revisit(row_id, blob, place)
+
+    def _suspect(self, listed: list[int], missing: list[int]) -> None:
+        if self._database.row("SELECT 1 FROM suspects LIMIT 1"):
+            self._database.many("DELETE FROM suspects WHERE sync_id = ?", ((row_id,) for row_id in listed))
+        self._database.many("INSERT OR IGNORE INTO suspects VALUES (?)", ((row_id,) for row_id in missing))
+
+    def _revisit(self, row_id: int, blob: Blob, place: Place) -> None:
+        """A row that the listing shows in another way than we know it."""
+        found = self._database.row(
+            "SELECT etag, skip_reason, refused, s3_key, nas_path,"
+            " azure_status = 1 OR s3_status = 1 OR written IS NOT NULL FROM sync WHERE id = ?",
+            (row_id,),
+        )
+        if found is None:
+            return
+        etag, skip_reason, refused, s3_key, nas_path, has_moved = found
+        if etag != blob.etag:
+            self.changed += 1
+            versions.renew(self._database, row_id, blob, self._at)
+        else:
+            self.unchanged += 1
+            versions.come_back(self._database, row_id, self._at)
+        if has_moved:  # its place is decided; and a clash that was found while it moved is the other one's
+            self._database.run("UPDATE sync SET refused = NULL WHERE id = ? AND refused IS NOT NULL", (row_id,))
+        elif place.skip_reason:
+            self._database.run(
+                "UPDATE sync SET skip_reason = ?, refused = NULL, azure_status = 0, azure_error = NULL WHERE id = ?",
+                (place.skip_reason, row_id),
+            )
+        elif skip_reason is not None or refused is not None or etag is None:
+            default = f"{self._container}/{blob.name}"
+            if (s3_key or default) != place.s3_key:
+                displace(self._database, row_id, nas_path or s3_key or default)
+            # Out of its own way, and out of that of the others that are decided about here.
+            self._database.run("UPDATE sync SET refused = NULL WHERE id = ?", (row_id,))
+            self._homeless.append((row_id, blob, place))
+
+    # ---------------------------------------------------------------------------------------------- places
+
+    def _settle_places(self) -> _Added:
+        """Give each new row, and each one that needs another place, the one that it gets."""
+        container = self._container
+        found = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = 'sync'")
+        first_id = (found[0] if found else 0) + 1
+        new = [(first_id + number, *pair) for number, pair in enumerate(self._given.values())]
+        wishes = (
+            [
+                Wish(row_id, container, blob.name, *place[:3], True)  # noqa: FBT003
+                for row_id, blob, place in self._homeless
+                if not place.error
+            ]
+            + [
+                Wish(row_id, container, blob[0], *place[:3])
+                for row_id, blob, place in new
+                if not (place.skip_reason or place.error)
+            ]
+        )
+        rulings, refused = rule(self._database, wishes)
+
+        def row(row_id: int, blob: Blob, place: Place) -> tuple[Any, ...]:
+            name, size, etag, last_modified, md5, headers, metadata, kind, tier = blob
+            key, path, _, skip_reason, error = place
+            status: int = BlobStatus.PENDING
+            why = None
+            if error:
+                status, why = BlobStatus.FAILED, HAS_NO_NAME
+            elif row_id in rulings:
+                path, error = rulings[row_id]
+                if error:
+                    status, why = BlobStatus.FAILED, CLASHES
+            shown = None if why is None and key == f"{container}/{name}" else key or None
+            return (
+                row_id, container, name, status, error or None, self._at, size, etag, last_modified, md5 or None,
+                headers or None, metadata or None, None if kind == "BlockBlob" else kind, tier or None,
+                shown, None if path == key else path, skip_reason or None, why,
+            )  # fmt: skip
+
+        rows = [row(*one) for one in new]
+        self._database.many(_INSERT, rows)
+        self._count(rows)
+        self._rehouse([row(*one) for one in self._homeless])
+        self._refuse(refused)
+        return _Added(len(rows), sum(one[6] for one in rows))
+
+    def _count(self, rows: list[tuple[Any, ...]]) -> None:
+        """The sums of new rows; see the triggers for what happens to them later."""
+        skipped = [one for one in rows if one[16] is not None]
+        failed = [one for one in rows if one[3]]
+        size_of = {
+            "skipped": (len(skipped), sum(one[6] for one in skipped)),
+            "failed": (len(failed), sum(one[6] for one in failed)),
+        }
+        size_of["pending"] = (
+            len(rows) - len(skipped) - len(failed),
+            sum(one[6] for one in rows) - size_of["skipped"][1] - size_of["failed"][1],
+        )
+        self._database.many(
+            "UPDATE counts SET blobs = blobs + ?, bytes = bytes + ? WHERE class = ?",
+            [(*sums, name) for name, sums in size_of.items() if sums[0]],
+        )
+
+    def _rehouse(self, rows: list[tuple[Any, ...]]) -> None:
+        self._database.many(
+            "UPDATE sync SET s3_key = ?, nas_path = ?, refused = ?, azure_status = ?, azure_error = ?,"
+            " skip_reason = NULL, updated_at = ? WHERE id = ?",
+            [(one[14], one[15], one[17], one[3], one[4], self._at, one[0]) for one in rows],
+        )
+
+    def _refuse(self, refused: dict[int, str]) -> None:
+        """Rows that another one clashes with now, and that have not moved yet."""
+        self._database.many(
+            "UPDATE sync SET azure_status = 2, azure_error = ?, refused = 1, updated_at = ?,"
+            " s3_key = coalesce(s3_key, container || '/' || blob) WHERE id = ?",
+            [(error, self._at, row_id) for row_id, error in refused.items()],
+        )
+
+
+def _advance(database: Database, page: BlobsPage, listing: _Listing, at: str, *, is_live: bool) -> None:
+    if page.next_marker:
+        database.run(
+            "UPDATE containers SET marker = ?, listed_upto = ? WHERE name = ?",
+            (page.next_marker, listing.upto, page.container),
+        )
+        return
+    if is_live:
+        status = ContainerStatus.LIVE
+    else:
+        status = ContainerStatus.LISTED if page.blobs or listing.after else ContainerStatus.EMPTY
+    database.run(
+        "UPDATE containers SET status = ?, marker = NULL, listed_upto = NULL, listed_at_utc = ? WHERE name = ?",
+        (status, at, page.container),
+    )

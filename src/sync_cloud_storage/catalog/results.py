@@ -1,0 +1,127 @@
+"""What workers give back becomes rows: one statement for each kind of result, guarded by the version it is about.
+
+A result of a version that is no longer the row's changes nothing, and neither does one that would take back a success.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sync_cloud_storage.catalog import versions
+from sync_cloud_storage.catalog.state import sentence
+from sync_cloud_storage.model import (
+    Checked,
+    Downloaded,
+    Failed,
+    Gone,
+    Leg,
+    Rotten,
+    Seen,
+    Uploaded,
+    UploadOpened,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sync_cloud_storage.catalog.database import Database
+
+    RowResult = Downloaded | UploadOpened | Uploaded | Seen | Gone | Failed | Rotten | Checked
+
+_DOWNLOADED = """
+UPDATE sync SET azure_status = 1, azure_error = NULL, crc64nvme = ?, md5 = nullif(?, ''), downloaded_at_utc = ?,
+    written = coalesce(written, 0) | 1
+WHERE id = ? AND etag = ?
+"""
+
+# A checksum that is not the download's is no evidence for this row, whatever the worker made of it.
+_UPLOADED = """
+UPDATE sync SET s3_status = 1, s3_error = NULL, s3_etag = ?, s3_checksum = nullif(?2, ''),
+    s3_version_id = nullif(?, ''), uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2
+WHERE id = ? AND etag = ? AND azure_status = 1 AND (?2 = '' OR ?2 = crc64nvme)
+"""
+
+_UPLOAD_OPENED = "UPDATE sync SET s3_upload_id = nullif(?, '') WHERE id = ? AND s3_status <> 1"
+
+_FAILED_AZURE = """
+UPDATE sync SET azure_status = 2, azure_error = ?, attempts = coalesce(attempts, 0) + 1, updated_at = ?
+WHERE id = ? AND etag = ? AND azure_status <> 1 AND refused IS NULL AND gone_at_utc IS NULL
+"""
+
+_FAILED_S3 = """
+UPDATE sync SET s3_status = 2, s3_error = ?, attempts = coalesce(attempts, 0) + 1, updated_at = ?
+WHERE id = ? AND etag = ? AND azure_status = 1 AND s3_status <> 1
+"""
+
+_ROTTEN = """
+UPDATE sync SET azure_status = 0, azure_error = ?1, updated_at = ?2
+WHERE id = ?3 AND azure_status = 1 AND s3_status <> 1 AND (?4 = '' OR etag = ?4)
+"""
+
+_CHECKED = """
+UPDATE sync SET checked_at_utc = ?1, proven = ?2,
+    nas_check = CASE WHEN ?3 IS NULL OR azure_status <> 1 THEN nas_check ELSE nullif(?3, '') END,
+    s3_check = CASE WHEN ?4 IS NULL OR s3_status <> 1 THEN s3_check ELSE nullif(?4, '') END
+WHERE id = ?5
+"""
+
+
+def settle(database: Database, results: Sequence[RowResult], at: str) -> int:
+    """Write results; how many rows they changed."""
+    if len({result.id for result in results}) == len(results):  # usual: no order to keep, so all of a kind at once
+        results = sorted(results, key=lambda result: type(result).__name__)
+    return sum(_WRITERS[kind](database, group, at) for kind, group in groupby(results, type))
+
+
+def _downloaded(database: Database, group: Iterable[Downloaded], _: str) -> int:
+    return database.many(_DOWNLOADED, [(crc, md5, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group])
+
+
+def _uploaded(database: Database, group: Iterable[Uploaded], _: str) -> int:
+    return database.many(
+        _UPLOADED,
+        [
+            (s3_etag, checksum, version_id, at_utc, row_id, etag)
+            for row_id, etag, s3_etag, checksum, version_id, _, at_utc in group
+        ],
+    )
+
+
+def _opened(database: Database, group: Iterable[UploadOpened], _: str) -> int:
+    return database.many(_UPLOAD_OPENED, [(upload_id, row_id) for row_id, upload_id in group])
+
+
+def _failed(database: Database, group: Iterable[Failed], at: str) -> int:
+    by_leg: dict[Leg, list[tuple[Any, ...]]] = {Leg.AZURE: [], Leg.S3: []}
+    for one in group:
+        by_leg[one.leg].append((sentence(one.code, one.sentence), at, one.id, one.etag))
+    return database.many(_FAILED_AZURE, by_leg[Leg.AZURE]) + database.many(_FAILED_S3, by_leg[Leg.S3])
+
+
+def _rotten(database: Database, group: Iterable[Rotten], at: str) -> int:
+    return database.many(_ROTTEN, [(sentence(one.code, one.sentence), at, one.id, one.etag) for one in group])
+
+
+def _checked(database: Database, group: Iterable[Checked], at: str) -> int:
+    return database.many(_CHECKED, [(at, one.proven or None, one.nas, one.s3, one.id) for one in group])
+
+
+def _seen(database: Database, group: Iterable[Seen], at: str) -> int:
+    return sum(versions.settle_seen(database, one, at) for one in group)
+
+
+def _gone(database: Database, group: Iterable[Gone], at: str) -> int:
+    return sum(versions.settle_gone(database, one, at) for one in group)
+
+
+_WRITERS: dict[type, Callable[..., int]] = {
+    Downloaded: _downloaded,
+    UploadOpened: _opened,
+    Uploaded: _uploaded,
+    Failed: _failed,
+    Rotten: _rotten,
+    Checked: _checked,
+    Seen: _seen,
+    Gone: _gone,
+}

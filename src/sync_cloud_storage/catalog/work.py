@@ -1,0 +1,119 @@
+"""Rows become tasks. Each query walks an index that holds only what is left, so it costs the same at any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sync_cloud_storage.model import Check, Download, Leg, Look, Upload
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.catalog.database import Database
+
+FILE, OBJECT = 1, 2  # bits of sync.written
+
+_DOWNLOADS = """
+SELECT id, container, blob, size_bytes, etag, coalesce(content_md5, ''),
+    coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written, 0) & 1
+FROM sync INDEXED BY downloads_pending
+WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? ORDER BY id LIMIT ?
+"""
+
+_UPLOADS = """
+SELECT id, container, blob, etag, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob),
+    coalesce(s3_key, container || '/' || blob), coalesce(headers, ''), coalesce(metadata, ''),
+    coalesce(s3_upload_id, ''), coalesce(written, 0) & 2
+FROM sync INDEXED BY uploads_pending
+WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
+"""
+
+_CHECKS = """
+SELECT id, container, blob, size_bytes, crc64nvme,
+    CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
+    CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END
+FROM sync WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT ?
+"""
+
+_LOOKS = """
+SELECT id, container, blob, coalesce(etag, '') FROM suspects JOIN sync ON id = sync_id
+WHERE sync_id > ? ORDER BY sync_id LIMIT ?
+"""
+
+
+def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
+    """Rows about which the source was not asked yet, by id."""
+    return [Look(*row) for row in database.rows(_LOOKS, (after_id, limit))]
+
+
+def pending_downloads(database: Database, after_id: int, limit: int) -> list[Download]:
+    """Blobs to fetch, by id."""
+    return [Download._make((*row[:-1], bool(row[-1]))) for row in database.rows(_DOWNLOADS, (after_id, limit))]
+
+
+def pending_uploads(database: Database, after_id: int, limit: int, multipart_from_bytes: int) -> list[Upload]:
+    """Files to send, by id.
+
+    Before a large one is handed out it is written down that a multipart upload may be open from now on.
+    """
+    tasks = [Upload._make((*row[:-1], bool(row[-1]))) for row in database.rows(_UPLOADS, (after_id, limit))]
+    database.many(
+        "UPDATE sync SET s3_upload_id = '?' WHERE id = ?",
+        [(task.id,) for task in tasks if task.size_bytes >= multipart_from_bytes and not task.upload_id],
+    )
+    return tasks
+
+
+def everything(database: Database, after_id: int, limit: int) -> list[Check]:
+    """Rows that claim to be somewhere, by id."""
+    return [Check(*row) for row in database.rows(_CHECKS, (after_id, limit))]
+
+
+def is_pending_download(database: Database, row_id: int) -> bool:
+    """Say whether this row is still to be fetched."""
+    return (
+        database.row("SELECT 1 FROM sync WHERE id = ? AND azure_status = 0 AND skip_reason IS NULL", (row_id,))
+        is not None
+    )
+
+
+def is_uploading(database: Database, row_id: int) -> bool:
+    """Say whether a multipart upload of this row may be open."""
+    return (
+        database.row("SELECT 1 FROM sync WHERE id = ? AND s3_upload_id IS NOT NULL AND s3_status <> 1", (row_id,))
+        is not None
+    )
+
+
+def key_of(database: Database, row_id: int) -> str | None:
+    """The S3 key of a row."""
+    found = database.row("SELECT coalesce(s3_key, container || '/' || blob) FROM sync WHERE id = ?", (row_id,))
+    return found[0] if found else None
+
+
+def retry_failed(database: Database, leg: Leg | None, at: str) -> int:
+    """Set failed rows back to pending; how many. Not those that another attempt cannot help: clashes, names, gone."""
+    count = 0
+    if leg is not Leg.S3:
+        count += database.run(
+            "UPDATE sync SET azure_status = 0, azure_error = NULL, attempts = NULL, updated_at = ?"
+            " WHERE (azure_status = 2 OR s3_status = 2) AND azure_status = 2 AND refused IS NULL"
+            " AND gone_at_utc IS NULL",
+            (at,),
+        )
+    if leg is not Leg.AZURE:
+        count += database.run(
+            "UPDATE sync SET s3_status = 0, s3_error = NULL, attempts = NULL, updated_at = ?"
+            " WHERE (azure_status = 2 OR s3_status = 2) AND s3_status = 2",
+            (at,),
+        )
+    return count
+
+
+def redo_mismatched(database: Database, at: str) -> int:
+    """Set rows whose file or object a check found wrong back to pending on that leg; how many."""
+    return database.run(
+        "UPDATE sync SET azure_status = CASE WHEN nas_check IS NULL THEN azure_status ELSE 0 END,"
+        " s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
+        " nas_check = NULL, s3_check = NULL, proven = NULL, updated_at = ?"
+        " WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL",
+        (at,),
+    )
