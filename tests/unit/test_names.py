@@ -152,7 +152,7 @@ LIST = [  # (blob name, NAS path below the container; None: the same, object key
 ]
 
 
-@pytest.mark.parametrize(("name", "path", "key"), LIST, ids=[ascii(row[0])[:40] for row in LIST])
+@pytest.mark.parametrize(("name", "path", "key"), LIST, ids=[f"{n}-{row[0][:40]!a}" for n, row in enumerate(LIST, 1)])
 def test_the_list(name: str, path: str | None, key: str | None) -> None:
     """Every name of the list goes where the design says, on the NAS and in S3."""
     place = Placement().place("c", blob(name))
