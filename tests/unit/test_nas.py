@@ -24,6 +24,7 @@ from tests.unit.small_nas import (
     code_of,
     failing,
     files,
+    in_memory,
     leftovers,
     names,
     put,
@@ -34,6 +35,13 @@ from tests.unit.small_nas import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Work in memory."""
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.unit.small_nas import (
     code_of,
     failing,
     files,
+    in_memory,
     is_folder,
     leftovers,
     mounts,
@@ -33,6 +34,13 @@ from tests.unit.small_nas import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Work in memory."""
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -269,7 +277,7 @@ def test_remounted_read_only(tmp_path: Path) -> None:
         create_marker(tmp_path, ID)
         with Nas.open(tmp_path, ID) as nas:
             assert put(nas, "c/x") is None
-            subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+            subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path], check=True)
             with pytest.raises(EnvironmentFault) as caught:
                 nas.temp(2)
             assert caught.value.code == "NAS-READONLY"
