@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,14 +26,20 @@ def blob_service(azure: AzureAt, **options: Any) -> Iterator[BlobServiceClient]:
         yield service
 
 
+@functools.cache
+def _session() -> Any:
+    import boto3
+
+    return boto3.session.Session()  # reads Amazon's models once, not for every client
+
+
 @contextlib.contextmanager
 def boto(s3: S3At, **config: Any) -> Iterator[Any]:
     """Amazon's client; `config` is botocore's `Config`. Retries nothing by default, so that a fault shows."""
-    import boto3
     from botocore.config import Config
 
     settings = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}, **config}
-    client: BaseClient = boto3.session.Session().client(
+    client: BaseClient = _session().client(
         "s3",
         endpoint_url=s3.url,
         aws_access_key_id=s3.access_key_id,

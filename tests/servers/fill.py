@@ -85,17 +85,19 @@ class Account:
         """As `ask`, with a body that is read piece by piece."""
         path = "/".join([self._base.path, container, *([urllib.parse.quote(blob, safe="/~")] if blob else [])])
         target = f"{path}?{urllib.parse.urlencode(query or {})}&{self._sas}"
-        self._connection.putrequest(verb, target, skip_accept_encoding=True)
-        for name, value in {"x-ms-version": VERSION, **(headers or {})}.items():
-            self._connection.putheader(name, value.encode("utf-8"))
-        if verb == "PUT":
-            self._connection.putheader("Content-Length", str(len(body)))
-        self._connection.endheaders(body or None)
-        response = self._connection.getresponse()
+        is_whole = False
         try:
+            self._connection.putrequest(verb, target, skip_accept_encoding=True)
+            for name, value in {"x-ms-version": VERSION, **(headers or {})}.items():
+                self._connection.putheader(name, value.encode("utf-8"))
+            if verb == "PUT":
+                self._connection.putheader("Content-Length", str(len(body)))
+            self._connection.endheaders(body or None)
+            response = self._connection.getresponse()
             yield response
+            is_whole = response.isclosed()
         finally:
-            if not response.isclosed():  # not read to its end: the connection is of no more use
+            if not is_whole:  # failed, or not read to its end: the connection is of no more use
                 self._connection.close()
 
     def make_container(self, container: str) -> None:

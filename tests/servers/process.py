@@ -9,12 +9,12 @@ Start servers from the main thread: Linux sends the parent-death signal when the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports, or a client's own socket may sit on the one we chose
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+# Becomes the server, after asking the kernel for a signal (PR_SET_PDEATHSIG is 1) when its parent dies; should the
+# parent be dead already, no signal will come.
+_LAUNCH = """
+import ctypes, os, sys
+parent, signal, *command = sys.argv[1:]
+ctypes.CDLL(None).prctl(1, int(signal), 0, 0, 0)
+if os.getppid() == int(parent):
+    os.execvp(command[0], command)
+"""
 _SYSTEM_RANDOM = random.SystemRandom()
 
 
@@ -99,23 +106,17 @@ def _start(
     cwd: Path | None,
     on_our_death: signal.Signals,
 ) -> subprocess.Popen[bytes]:
-    us = os.getpid()
-
-    def die_with_us() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(on_our_death))
-        if os.getppid() != us:  # we died between fork and prctl: no signal will come
-            os._exit(1)
-
+    # Python's preexec_fn would do the same, but not safely in a process that has threads.
+    launch = [sys.executable, "-ISc", _LAUNCH, str(os.getpid()), str(int(on_our_death))]
     with log.open("ab") as sink:
         return subprocess.Popen(
-            list(argv),
+            [*launch, *argv],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=die_with_us,  # noqa: PLW1509 - two system calls, no lock, nothing that a thread could hold
         )
 
 

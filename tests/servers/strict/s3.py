@@ -252,12 +252,13 @@ class S3:
             "Last-Modified": formatdate(found.last_modified, usegmt=True),
             "Accept-Ranges": "bytes",
             **({"x-amz-storage-class": storage} if storage != "STANDARD" else {}),
-            **(sum_headers(found) if request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" else {}),
             **encryption(found),
         }
         span = wanted_range(request.headers.get("range"), found.size)
         if span is not None:
             headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{found.size}"
+        elif request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+            headers |= sum_headers(found)
         start, length = (span.start, len(span)) if span is not None else (0, found.size)
         if request.verb == "GET" and storage in {"GLACIER", "DEEP_ARCHIVE"}:
             raise Refusal(403, "InvalidObjectState")

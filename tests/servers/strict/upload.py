@@ -79,14 +79,14 @@ class _Framing(NamedTuple):
 
 
 def _framing(headers: Mapping[str, str]) -> _Framing:
-    if "transfer-encoding" in headers:
-        raise Refusal(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
     payload = headers.get("x-amz-content-sha256", "")
     is_chunked = payload == _TRAILER
+    if "transfer-encoding" in headers and not is_chunked:
+        raise Refusal(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
     if payload.startswith("STREAMING-") and not is_chunked:
         raise Refusal(501, "NotImplemented", payload)
     length = headers.get("x-amz-decoded-content-length" if is_chunked else "content-length", "")
-    if "content-length" not in headers or not length.isdigit():
+    if not length.isdigit():
         raise Refusal(411, "MissingContentLength")
     trailer = headers.get("x-amz-trailer", "").lower().removeprefix("x-amz-checksum-")
     if trailer not in {"", *ALGORITHMS}:
