@@ -8,6 +8,7 @@ Everything that it makes is in `demo/`. Ends with 0 only when rclone and our own
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -25,6 +26,7 @@ from tests.servers import azurite, judge, moto, rclone
 from tests.servers.clients import boto
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from tests.servers.endpoints import AzureAt, S3At
@@ -95,6 +97,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         with contextlib.ExitStack() as servers:
+            servers.enter_context(_alone())
             _prepare_folder()
             steps = Steps({**_clean_environment(), "AZURE_LOG_LEVEL": "error"})
             steps.say("Two clouds on this machine: Azurite is the Azure account, moto is Amazon S3")
@@ -130,7 +133,9 @@ def _journey(steps: Steps, azure: AzureAt, s3: S3At) -> str:
     steps.say("List it, bring it to the NAS, bring it to S3")
     for words in (["init"], ["sync"], ["download"], ["upload"]):
         steps.scs(*words)
-    steps.say("Prove it: Azure listed again, every file read again, every object too (moto keeps no checksum of its own)")
+    steps.say(
+        "Prove it: Azure listed again, every file read again, every object too (moto keeps no checksum of its own)"
+    )
     steps.scs("xcheck", "--deep")
     steps.scs("status")
 
@@ -209,6 +214,19 @@ def _judge_ourselves(azure: AzureAt, s3: S3At) -> None:
 def _puts(s3: S3At) -> int:
     """Objects that S3 was sent so far."""
     return sum(1 for line in moto.asked(s3, f"/{BUCKET}/") if line.verb == "PUT" and line.status == 200)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two demos at once would take each other's folder away."""
+    with FOLDER.with_name(".demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailedError(
+                "another one is running in this clone. Wait for it, or stop it with Ctrl-C."
+            ) from None
+        yield
 
 
 def _prepare_folder() -> None:
