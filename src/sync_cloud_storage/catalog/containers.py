@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import state
+from sync_cloud_storage.catalog import state, versions
+from sync_cloud_storage.catalog.counting import change
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import ContainerStatus, ListBlobs, ListContainers
 
@@ -90,16 +91,9 @@ def settle_failed(database: Database, failed: ContainerFailed, at: str) -> None:
         "UPDATE containers SET status = 404, marker = NULL, listed_upto = NULL, error = ? WHERE name = ?",
         (error, failed.container),
     )
-    database.run(
-        "UPDATE sync SET azure_status = 2, azure_error = ?, updated_at = ?"
-        " WHERE container = ? AND azure_status <> 1 AND skip_reason IS NULL AND refused IS NULL",
-        (
-            f"AZ-404-CONTAINER: The container '{failed.container}' was deleted at the source before this was copied.",
-            at,
-            failed.container,
-        ),
-    )
-    database.run("UPDATE sync SET gone_at_utc = ? WHERE container = ? AND gone_at_utc IS NULL", (at, failed.container))
+    error = f"AZ-404-CONTAINER: The container '{failed.container}' was deleted at the source before this was copied."
+    rows = database.rows("SELECT id FROM sync WHERE container = ? AND gone_at_utc IS NULL", (failed.container,))
+    change(database, versions.LEAVE, (at, at, error), [row_id for (row_id,) in rows])
 
 
 def pending(database: Database, limit: int, after: str) -> list[ListBlobs]:
@@ -133,8 +127,9 @@ def _start_over(database: Database, at: str) -> None:
 
 def _skip_blobs(database: Database, container: str, reason: str) -> None:
     """A container that a person skips now: what has moved has moved, the rest stays where it is."""
-    database.run(
-        "UPDATE sync SET skip_reason = ? WHERE container = ? AND skip_reason IS NULL AND azure_status <> 1"
-        " AND s3_status <> 1 AND written IS NULL",
-        (reason, container),
+    rows = database.rows(
+        "SELECT id FROM sync WHERE container = ? AND skip_reason IS NULL AND azure_status <> 1 AND s3_status <> 1"
+        " AND written IS NULL",
+        (container,),
     )
+    change(database, "UPDATE sync SET skip_reason = ? WHERE id = ?", (reason,), [row_id for (row_id,) in rows])

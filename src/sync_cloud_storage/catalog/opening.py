@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.catalog import counting
 from sync_cloud_storage.catalog.database import CACHE_KIB, CHECKPOINT_PAGES, Database, corrupt, io_fault
 from sync_cloud_storage.catalog.local_disk import require_local_disk
 from sync_cloud_storage.catalog.lock import Lock
@@ -194,6 +195,7 @@ def _open(path: Path, now: Callable[[], datetime]) -> Database:
         database.run("PRAGMA synchronous = FULL")
         database.run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _migrate(database, version, now)
+        counting.heal(database, thorough=path.stat().st_size <= SMALL_BYTES)
         database.run("INSERT INTO state VALUES ('clean', '0') ON CONFLICT (key) DO UPDATE SET value = '0'")
     except BaseException:
         database.close()

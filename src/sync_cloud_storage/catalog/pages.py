@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog import versions
+from sync_cloud_storage.catalog.counting import add, counted
 from sync_cloud_storage.catalog.places import Wish, displace, rule
 from sync_cloud_storage.model import BlobStatus, ContainerStatus, Look, PageOutcome
 
@@ -137,8 +138,10 @@ class _Page:
                 self.unchanged += 1
                 if tier != blob.tier:
                     self._retiered.append((blob.tier or None, row_id))
-        for row_id, blob, place in later:  # not while the scan goes on: it would meet what is written
-            self._revisit(row_id, blob, place)
+        if later:  # not while the scan goes on: it would meet what is written
+            with counted(self._database, [row_id for row_id, _, _ in later]):
+                for row_id, blob, place in later:
+                    self._revisit(row_id, blob, place)
 
     def _suspect(self, listed: list[int], missing: list[int]) -> None:
         if self._database.row("SELECT 1 FROM suspects LIMIT 1"):
@@ -219,26 +222,19 @@ class _Page:
         rows = [row(*one) for one in new]
         self._database.many(_INSERT, rows)
         self._count(rows)
-        self._rehouse([row(*one) for one in self._homeless])
-        self._refuse(refused)
+        if self._homeless:
+            with counted(self._database, [row_id for row_id, _, _ in self._homeless]):
+                self._rehouse([row(*one) for one in self._homeless])
+        if refused:
+            self._refuse(refused)
         return _Added(len(rows), sum(one[6] for one in rows))
 
     def _count(self, rows: list[tuple[Any, ...]]) -> None:
-        """The sums of new rows; see the triggers for what happens to them later."""
-        skipped = [one for one in rows if one[16] is not None]
-        failed = [one for one in rows if one[3]]
-        size_of = {
-            "skipped": (len(skipped), sum(one[6] for one in skipped)),
-            "failed": (len(failed), sum(one[6] for one in failed)),
-        }
-        size_of["pending"] = (
-            len(rows) - len(skipped) - len(failed),
-            sum(one[6] for one in rows) - size_of["skipped"][1] - size_of["failed"][1],
-        )
-        self._database.many(
-            "UPDATE counts SET blobs = blobs + ?, bytes = bytes + ? WHERE class = ?",
-            [(*sums, name) for name, sums in size_of.items() if sums[0]],
-        )
+        skipped = [one[6] for one in rows if one[16] is not None]
+        failed = [one[6] for one in rows if one[3]]
+        pending = len(rows) - len(skipped) - len(failed), sum(one[6] for one in rows) - sum(skipped) - sum(failed)
+        sums = {"skipped": (len(skipped), sum(skipped)), "failed": (len(failed), sum(failed)), "pending": pending}
+        add(self._database, sums)
 
     def _rehouse(self, rows: list[tuple[Any, ...]]) -> None:
         self._database.many(
@@ -249,11 +245,12 @@ class _Page:
 
     def _refuse(self, refused: dict[int, str]) -> None:
         """Rows that another one clashes with now, and that have not moved yet."""
-        self._database.many(
-            "UPDATE sync SET azure_status = 2, azure_error = ?, refused = 1, updated_at = ?,"
-            " s3_key = coalesce(s3_key, container || '/' || blob) WHERE id = ?",
-            [(error, self._at, row_id) for row_id, error in refused.items()],
-        )
+        with counted(self._database, list(refused)):
+            self._database.many(
+                "UPDATE sync SET azure_status = 2, azure_error = ?, refused = 1, updated_at = ?,"
+                " s3_key = coalesce(s3_key, container || '/' || blob) WHERE id = ?",
+                [(error, self._at, row_id) for row_id, error in refused.items()],
+            )
 
 
 def _advance(database: Database, page: BlobsPage, listing: _Listing, at: str, *, is_live: bool) -> None:

@@ -9,7 +9,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sync_cloud_storage.catalog import versions
+from sync_cloud_storage.catalog.counting import counted
 from sync_cloud_storage.catalog.state import sentence
+from sync_cloud_storage.catalog.work import FILE, OBJECT
 from sync_cloud_storage.model import (
     Checked,
     Downloaded,
@@ -42,6 +44,9 @@ UPDATE sync SET s3_status = 1, s3_error = NULL, s3_etag = ?, s3_checksum = nulli
 WHERE id = ? AND etag = ? AND azure_status = 1 AND (?2 = '' OR ?2 = crc64nvme)
 """
 
+# Of a version that the row no longer has: no success, but what lies there now is ours and may be written over.
+_OURS = "UPDATE sync SET written = coalesce(written, 0) | ? WHERE id = ? AND etag IS NOT ?"
+
 _UPLOAD_OPENED = "UPDATE sync SET s3_upload_id = nullif(?, '') WHERE id = ? AND s3_status <> 1"
 
 _FAILED_AZURE = """
@@ -69,23 +74,30 @@ WHERE id = ?5
 
 def settle(database: Database, results: Sequence[RowResult], at: str) -> int:
     """Write results; how many rows they changed."""
-    if len({result.id for result in results}) == len(results):  # usual: no order to keep, so all of a kind at once
+    ids = {result.id for result in results}
+    if len(ids) == len(results):  # usual: no order to keep, so all of a kind at once
         results = sorted(results, key=lambda result: type(result).__name__)
-    return sum(_WRITERS[kind](database, group, at) for kind, group in groupby(results, type))
+    with counted(database, sorted(ids)):
+        return sum(_WRITERS[kind](database, group, at) for kind, group in groupby(results, type))
 
 
 def _downloaded(database: Database, group: Iterable[Downloaded], _: str) -> int:
-    return database.many(_DOWNLOADED, [(crc, md5, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group])
+    values = [(crc, md5, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group]
+    changed = database.many(_DOWNLOADED, values)
+    if changed < len(values):
+        database.many(_OURS, [(FILE, row_id, etag) for *_, row_id, etag in values])
+    return changed
 
 
 def _uploaded(database: Database, group: Iterable[Uploaded], _: str) -> int:
-    return database.many(
-        _UPLOADED,
-        [
-            (s3_etag, checksum, version_id, at_utc, row_id, etag)
-            for row_id, etag, s3_etag, checksum, version_id, _, at_utc in group
-        ],
-    )
+    values = [
+        (s3_etag, checksum, version_id, at_utc, row_id, etag)
+        for row_id, etag, s3_etag, checksum, version_id, _, at_utc in group
+    ]
+    changed = database.many(_UPLOADED, values)
+    if changed < len(values):
+        database.many(_OURS, [(OBJECT, row_id, etag) for *_, row_id, etag in values])
+    return changed
 
 
 def _opened(database: Database, group: Iterable[UploadOpened], _: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sync_cloud_storage.catalog import counting
 from sync_cloud_storage.model import ContainerStatus, Problem, Totals
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ SELECT (SELECT count(*) FROM containers),
     (SELECT count(*) FROM containers WHERE status = 0 AND skip_reason IS NULL),
     (SELECT count(*) FROM containers WHERE error IS NOT NULL AND (status <> 404 OR listed_at_utc IS NULL))
 """
-
-_NOTHING = (0, 0)
 
 
 class ContainerSums(NamedTuple):
@@ -38,16 +37,12 @@ class ContainerSums(NamedTuple):
 
 def totals(database: Database) -> Totals:
     """The running sums: costs the same at any size."""
-    return _totals(database, "SELECT class, blobs, bytes FROM counts")
+    return _totals(database, counting.read(database))
 
 
 def recount(database: Database) -> Totals:
     """The same, counted row by row."""
-    return _totals(
-        database,
-        "SELECT state, count(*), sum(coalesce(size_bytes, 0)) FROM blobs GROUP BY state UNION ALL"
-        " SELECT 'gone', count(*), 0 FROM blobs WHERE gone_at_utc IS NOT NULL",
-    )
+    return _totals(database, counting.recount(database))
 
 
 def per_container(database: Database) -> Iterator[ContainerSums]:
@@ -81,11 +76,9 @@ def check(database: Database) -> list[str]:
     return found
 
 
-def _totals(database: Database, sql: str) -> Totals:
-    sums = {name: (blobs, size) for name, blobs, size in database.rows(sql)}
-    skipped, failed, pending, downloaded, uploaded = (
-        sums.get(name, _NOTHING) for name in ("skipped", "failed", "pending", "downloaded", "uploaded")
-    )
+def _totals(database: Database, sums: counting.Sums) -> Totals:
+    # A catalog that was emptied by hand and is only read has none: zeros, until somebody opens it to write.
+    skipped, failed, pending, downloaded, uploaded, gone = (sums.get(name, (0, 0)) for name in counting.CLASSES)
     every = (skipped, failed, pending, downloaded, uploaded)
     containers = database.row(_CONTAINERS) or (0, 0, 0)
     return Totals(
@@ -102,5 +95,5 @@ def _totals(database: Database, sql: str) -> Totals:
         downloaded_bytes=downloaded[1],
         uploaded=uploaded[0],
         uploaded_bytes=uploaded[1],
-        gone=sums.get("gone", _NOTHING)[0],
+        gone=gone[0],
     )

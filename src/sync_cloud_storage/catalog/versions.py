@@ -17,7 +17,12 @@ SELECT id, ?, etag, size_bytes, last_modified, content_md5, azure_status, azure_
 FROM sync WHERE id = ? AND (azure_status <> 0 OR s3_status <> 0 OR crc64nvme IS NOT NULL)
 """
 
-# An upload that is open stays known: the next one goes on with it, or ends it.
+_RESIZE = """
+UPDATE containers SET bytes = bytes + ?1 - (SELECT coalesce(size_bytes, 0) FROM sync WHERE id = ?2)
+WHERE name = (SELECT container FROM sync WHERE id = ?2)
+"""
+
+# An upload that is open stays known, but not as one to go on with: it was begun with the old version's properties.
 _RENEW = """
 UPDATE sync SET size_bytes = ?, etag = ?, last_modified = ?, content_md5 = nullif(?, ''), headers = nullif(?, ''),
     metadata = nullif(?, ''), kind = nullif(?, 'BlockBlob'), tier = nullif(?, ''),
@@ -25,6 +30,7 @@ UPDATE sync SET size_bytes = ?, etag = ?, last_modified = ?, content_md5 = nulli
     azure_error = CASE WHEN refused IS NOT NULL AND azure_status = 2 THEN azure_error END,
     s3_status = 0, s3_error = NULL, crc64nvme = NULL, md5 = NULL, downloaded_at_utc = NULL, s3_etag = NULL,
     s3_checksum = NULL, s3_version_id = NULL, uploaded_at_utc = NULL, attempts = NULL, gone_at_utc = NULL,
+    s3_upload_id = CASE WHEN s3_upload_id IS NOT NULL THEN '?' END,
     checked_at_utc = NULL, proven = NULL, nas_check = NULL, s3_check = NULL, updated_at = ?
 WHERE id = ?
 """
@@ -38,7 +44,8 @@ WHERE id = ? AND gone_at_utc IS NOT NULL
 
 _GONE = "AZ-404-GONE: It was deleted at the source before it was copied."
 
-_LEAVE = """
+# gone at, updated at, error, id
+LEAVE = """
 UPDATE sync SET gone_at_utc = ?, updated_at = ?,
     azure_status = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL THEN azure_status ELSE 2 END,
     azure_error = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL OR refused IS NOT NULL
@@ -50,6 +57,7 @@ WHERE id = ? AND gone_at_utc IS NULL
 def renew(database: Database, row_id: int, blob: Blob, at: str) -> None:
     """Put the new version of a blob in the place of the old one, whose evidence is kept: all is to be done again."""
     database.run(_KEEP, (at, row_id))
+    database.run(_RESIZE, (blob.size_bytes, row_id))
     _, size, etag, last_modified, md5, headers, metadata, kind, tier = blob
     database.run(_RENEW, (size, etag, last_modified, md5, headers, metadata, kind, tier, at, row_id))
 
@@ -77,7 +85,7 @@ def settle_seen(database: Database, seen: Seen, at: str) -> int:
 def settle_gone(database: Database, gone: Gone, at: str) -> int:
     """Write that the source no longer has a blob. What was copied stays; what was not has failed."""
     forget_suspicion(database, gone.id)
-    return database.run(_LEAVE, (gone.at_utc, at, _GONE, gone.id))
+    return database.run(LEAVE, (gone.at_utc, at, _GONE, gone.id))
 
 
 def forget_suspicion(database: Database, row_id: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.catalog.counting import change
 from sync_cloud_storage.model import Check, Download, Leg, Look, Upload
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ _LOOKS = """
 SELECT id, container, blob, coalesce(etag, '') FROM suspects JOIN sync ON id = sync_id
 WHERE sync_id > ? ORDER BY sync_id LIMIT ?
 """
+
+_FAILED_AZURE = """
+SELECT id FROM sync INDEXED BY failed
+WHERE (azure_status = 2 OR s3_status = 2) AND azure_status = 2 AND refused IS NULL AND gone_at_utc IS NULL
+"""
+_FAILED_S3 = "SELECT id FROM sync INDEXED BY failed WHERE (azure_status = 2 OR s3_status = 2) AND s3_status = 2"
+_MISMATCHED = "SELECT id FROM sync INDEXED BY mismatched WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL"
 
 
 def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
@@ -91,29 +99,32 @@ def key_of(database: Database, row_id: int) -> str | None:
 
 def retry_failed(database: Database, leg: Leg | None, at: str) -> int:
     """Set failed rows back to pending; how many. Not those that another attempt cannot help: clashes, names, gone."""
-    count = 0
-    if leg is not Leg.S3:
-        count += database.run(
-            "UPDATE sync SET azure_status = 0, azure_error = NULL, attempts = NULL, updated_at = ?"
-            " WHERE (azure_status = 2 OR s3_status = 2) AND azure_status = 2 AND refused IS NULL"
-            " AND gone_at_utc IS NULL",
-            (at,),
-        )
-    if leg is not Leg.AZURE:
-        count += database.run(
-            "UPDATE sync SET s3_status = 0, s3_error = NULL, attempts = NULL, updated_at = ?"
-            " WHERE (azure_status = 2 OR s3_status = 2) AND s3_status = 2",
-            (at,),
-        )
-    return count
+    azure = [] if leg is Leg.S3 else _ids(database, _FAILED_AZURE)
+    s3 = [] if leg is Leg.AZURE else _ids(database, _FAILED_S3)
+    return change(
+        database,
+        "UPDATE sync SET azure_status = 0, azure_error = NULL, attempts = NULL, updated_at = ? WHERE id = ?",
+        (at,),
+        azure,
+    ) + change(
+        database,
+        "UPDATE sync SET s3_status = 0, s3_error = NULL, attempts = NULL, updated_at = ? WHERE id = ?",
+        (at,),
+        s3,
+    )
 
 
 def redo_mismatched(database: Database, at: str) -> int:
     """Set rows whose file or object a check found wrong back to pending on that leg; how many."""
-    return database.run(
+    return change(
+        database,
         "UPDATE sync SET azure_status = CASE WHEN nas_check IS NULL THEN azure_status ELSE 0 END,"
         " s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
-        " nas_check = NULL, s3_check = NULL, proven = NULL, updated_at = ?"
-        " WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL",
+        " nas_check = NULL, s3_check = NULL, proven = NULL, updated_at = ? WHERE id = ?",
         (at,),
+        _ids(database, _MISMATCHED),
     )
+
+
+def _ids(database: Database, sql: str) -> list[int]:
+    return [row_id for (row_id,) in database.rows(sql)]

@@ -124,58 +124,15 @@ CREATE TABLE runs (
     result TEXT
 );
 
--- Running sums, so that they cost nothing to read. The first five exclude each other; `gone` is a part of them.
+-- Running sums, so that they cost nothing to read. The first five exclude each other; `gone` is a part of them. Kept by the
+-- program and not by triggers, which would halve the speed of a run. Whoever changes rows by hand empties this table:
+-- it is counted anew at the next opening.
 CREATE TABLE counts (
     class TEXT PRIMARY KEY,
     blobs INTEGER NOT NULL DEFAULT 0,
     bytes INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 INSERT INTO counts (class) VALUES ('skipped'), ('failed'), ('pending'), ('downloaded'), ('uploaded'), ('gone');
-
--- New rows are counted by the program, a page at a time: a trigger would cost half as much as the row. Whatever changes
--- later is counted here, also what a person changes by hand.
-CREATE TRIGGER counted_update AFTER UPDATE OF azure_status, s3_status, skip_reason, size_bytes ON sync
-WHEN old.azure_status <> new.azure_status OR old.s3_status <> new.s3_status
-    OR (old.skip_reason IS NULL) <> (new.skip_reason IS NULL) OR old.size_bytes IS NOT new.size_bytes
-BEGIN
-    UPDATE counts SET blobs = blobs - 1, bytes = bytes - coalesce(old.size_bytes, 0) WHERE class = CASE
-        WHEN old.skip_reason IS NOT NULL THEN 'skipped'
-        WHEN old.azure_status = 2 OR old.s3_status = 2 THEN 'failed'
-        WHEN old.azure_status = 0 THEN 'pending'
-        WHEN old.s3_status = 0 THEN 'downloaded' ELSE 'uploaded' END;
-    UPDATE counts SET blobs = blobs + 1, bytes = bytes + coalesce(new.size_bytes, 0) WHERE class = CASE
-        WHEN new.skip_reason IS NOT NULL THEN 'skipped'
-        WHEN new.azure_status = 2 OR new.s3_status = 2 THEN 'failed'
-        WHEN new.azure_status = 0 THEN 'pending'
-        WHEN new.s3_status = 0 THEN 'downloaded' ELSE 'uploaded' END;
-END;
-
-CREATE TRIGGER counted_delete AFTER DELETE ON sync
-BEGIN
-    UPDATE counts SET blobs = blobs - 1, bytes = bytes - coalesce(old.size_bytes, 0) WHERE class = CASE
-        WHEN old.skip_reason IS NOT NULL THEN 'skipped'
-        WHEN old.azure_status = 2 OR old.s3_status = 2 THEN 'failed'
-        WHEN old.azure_status = 0 THEN 'pending'
-        WHEN old.s3_status = 0 THEN 'downloaded' ELSE 'uploaded' END;
-    UPDATE counts SET blobs = blobs - 1, bytes = bytes - coalesce(old.size_bytes, 0)
-        WHERE class = 'gone' AND old.gone_at_utc IS NOT NULL;
-    UPDATE containers SET blobs = blobs - 1, bytes = bytes - coalesce(old.size_bytes, 0) WHERE name = old.container;
-END;
-
-CREATE TRIGGER counted_gone AFTER UPDATE OF gone_at_utc, size_bytes ON sync
-WHEN old.gone_at_utc IS NOT NULL OR new.gone_at_utc IS NOT NULL
-BEGIN
-    UPDATE counts SET blobs = blobs - 1, bytes = bytes - coalesce(old.size_bytes, 0)
-        WHERE class = 'gone' AND old.gone_at_utc IS NOT NULL;
-    UPDATE counts SET blobs = blobs + 1, bytes = bytes + coalesce(new.size_bytes, 0)
-        WHERE class = 'gone' AND new.gone_at_utc IS NOT NULL;
-END;
-
-CREATE TRIGGER counted_size AFTER UPDATE OF size_bytes ON sync WHEN old.size_bytes IS NOT new.size_bytes
-BEGIN
-    UPDATE containers SET bytes = bytes + coalesce(new.size_bytes, 0) - coalesce(old.size_bytes, 0)
-        WHERE name = new.container;
-END;
 
 -- For people -------------------------------------------------------------------------------------------------------
 
