@@ -93,7 +93,8 @@ class Downloader:
     def _small(self, task: Download) -> Story[Downloaded]:
         span = (0, task.size_bytes)
         answer: Response = yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes)
-        return (yield Together(self._store, _Small(task, answer.body)))
+        stored: Downloaded = yield Together(self._store, _Small(task, answer.body))
+        return stored
 
     def _streamed(self, task: Download) -> Story[Downloaded]:
         temp: Temp = yield Aside(self._nas.temp, (task.id,))
@@ -175,9 +176,9 @@ class Downloader:
             except ScsError as error:
                 outcomes[task.id] = error
         errors = self._nas.publish([publication for _, publication in publications])
-        for (small, _), error in zip(publications, errors, strict=True):
-            if error is not None and not (error.code == "NAS-EXISTS" and self._ours(small)):
-                outcomes[small.task.id] = error
+        for (small, _), fault in zip(publications, errors, strict=True):
+            if fault is not None and not (fault.code == "NAS-EXISTS" and self._ours(small)):
+                outcomes[small.task.id] = fault
         return [outcomes[small.task.id] for small in group]
 
     def _ours(self, small: _Small) -> bool:

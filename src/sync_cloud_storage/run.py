@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that large blobs are spread
 WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
+WEIGHT_MOST = 96  # so that a worker has the next large blob in hand while it works on one
 LISTS = 8  # containers that one worker lists at once
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
@@ -56,7 +57,7 @@ class Feed(Protocol):
     window: int  # weight of tasks of this feed that one worker may have in hand
 
     def take(self, room: int) -> list[Task]:
-        """Up to *room* tasks that are not in hand; [] when there are none now."""
+        """Tasks that are not in hand and weigh about *room*, at least one of them; [] when there are none now."""
         ...
 
     def back(self, task: Task) -> None:
@@ -162,7 +163,11 @@ class Rows:
                 break
             else:
                 self._after, from_start = 0, True
-        return [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
+        out: list[Task] = []
+        while self._ready and room > 0:
+            room -= weight(self._ready[0])
+            out.append(self._ready.popleft())
+        return out
 
     def back(self, task: Task) -> None:
         """Its result is committed: if the row is pending again, it may be taken again."""
@@ -295,22 +300,17 @@ class Run:
         for feed in feeds.all():
             for worker in sorted(range(self._executor.workers), key=lambda number: self._load[number].total()):
                 room = feed.window - self._load[worker][id(feed)]
-                if room <= feed.window // 4 and feed.window > 1 and self._hands[worker]:
+                if room <= feed.window // 4:
                     continue  # fewer, fuller batches
                 self._give(worker, feed, room)
 
     def _give(self, worker: int, feed: Feed, room: int) -> None:
         batch: list[tuple[int, Task]] = []
-        while room > 0:
-            tasks = feed.take(min(room, 32))  # little by little: what is taken is weighed before more is taken
-            if not tasks:
-                break
-            for task in tasks:
-                room -= _weight(task)
-                self._load[worker][id(feed)] += _weight(task)
-                ticket = next(self._tickets)
-                self._hands[worker][ticket] = (task, feed)
-                batch.append((ticket, task))
+        for task in feed.take(room):
+            ticket = next(self._tickets)
+            self._load[worker][id(feed)] += weight(task)
+            self._hands[worker][ticket] = (task, feed)
+            batch.append((ticket, task))
         if batch:
             self._executor.send(worker, Batch(tuple(batch)))
 
@@ -340,7 +340,7 @@ class Run:
                 self._pending.append(result)
         for ticket in report.over:
             task, feed = self._hands[worker].pop(ticket)
-            self._load[worker][id(feed)] -= _weight(task)
+            self._load[worker][id(feed)] -= weight(task)
             self._over.append((task, feed))
         if report.drained:
             self._drained.add(worker)
@@ -423,5 +423,6 @@ class Run:
         return []
 
 
-def _weight(task: Task) -> int:
-    return 1 + getattr(task, "size_bytes", 0) // WEIGHT_BYTES
+def weight(task: Task) -> int:
+    """What a task counts for in a worker's window: one, and more for large blobs, so that they are spread."""
+    return min(1 + getattr(task, "size_bytes", 0) // WEIGHT_BYTES, WEIGHT_MOST)

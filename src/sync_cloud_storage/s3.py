@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from email.header import Header
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
@@ -264,17 +265,13 @@ class S3:
     def parts(self, key: str, upload_id: str) -> Story[list[Part]]:
         """What an open upload holds already."""
         found: list[Part] = []
-        marker = ""
+        asked = {"uploadId": upload_id}
         while True:
-            asked = {"uploadId": upload_id} | ({"part-number-marker": marker} if marker else {})
-            answer = yield from ask(
-                lambda asked=asked: self._request("GET", key, asked, max_body_bytes=8 * MIB),
-                self._judge(key),
-                self._patience,
-            )  # type: ignore[misc]
+            request = partial(self._request, "GET", key, dict(asked), max_body_bytes=8 * MIB)
+            answer = yield from ask(request, self._judge(key), self._patience)
             found += map(_listed_part, _nodes(answer.body, "Part"))
-            marker = _text(answer.body, "NextPartNumberMarker")
-            if _text(answer.body, "IsTruncated") != "true" or not marker:
+            asked["part-number-marker"] = _text(answer.body, "NextPartNumberMarker")
+            if _text(answer.body, "IsTruncated") != "true" or not asked["part-number-marker"]:
                 return found
 
     def put_part(self, key: str, upload_id: str, number: int, source: Source, crc: str) -> Story[Part]:

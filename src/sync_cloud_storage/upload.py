@@ -155,18 +155,18 @@ class Uploader:
         """The upload to go on with and the parts it has; others that are open for our key are ended."""
         if not task.upload_id:
             return "", []
-        open_ids = yield from self._s3.open_uploads(task.s3_key)
-        chosen = task.upload_id if task.upload_id in open_ids else (open_ids[-1] if open_ids else "")
-        for upload_id in open_ids:
-            if upload_id != chosen:
-                yield from self._s3.end_upload(task.s3_key, upload_id)
-        if not chosen:
-            return "", []
-        return chosen, (yield from self._s3.parts(task.s3_key, chosen))
+        chosen = yield from self._end_all(task, but=task.upload_id)
+        return (chosen, (yield from self._s3.parts(task.s3_key, chosen))) if chosen else ("", [])
 
-    def _end_all(self, task: Upload) -> Story[None]:
+    def _end_all(self, task: Upload, *, but: str = "") -> Story[str]:
+        """End the uploads that are open for our key, *but* one; that one's id if it is open, else ""."""
+        left = ""
         for upload_id in (yield from self._s3.open_uploads(task.s3_key)):
-            yield from self._s3.end_upload(task.s3_key, upload_id)
+            if upload_id == but:
+                left = upload_id
+            else:
+                yield from self._s3.end_upload(task.s3_key, upload_id)
+        return left
 
     def _adopt(self, task: Upload) -> Story[Uploaded]:
         """An object is there that we did not know of: ours from a run that was killed, or somebody else's."""

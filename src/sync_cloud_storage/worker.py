@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.azure import Azure, AzureAccess
 from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from sync_cloud_storage.model import Result, Task
     from sync_cloud_storage.names import Placement
 
+T = TypeVar("T")
+
 STORIES_PER_LANE = 2  # while one is on the wire, another is on its way to the disk
+LANES_FIRST = 16  # more are opened as answers come in well
 DRAIN_S = 3.0  # small transfers may finish; large ones keep their finished ranges and parts
 REPORT_EVERY_S = 0.05
 REPORT_RESULTS = 256
@@ -113,7 +116,7 @@ class Worker:
     ) -> None:
         self._send = send
         self._clock = clock
-        self._lanes = Lanes(setup.lanes, rate=setup.rate, clock=clock)
+        self._lanes = Lanes(setup.lanes, start=min(LANES_FIRST, setup.lanes), rate=setup.rate, clock=clock)
         self.pump = Pump(self._lanes, stall_s=setup.stall_s, clock=clock)
         self._placement = setup.placement
         patience = Patience(offline_s=setup.offline_s, clock=clock)
@@ -199,13 +202,13 @@ class Worker:
         weight = max(1, min(RANGES_AT_ONCE, size // self._range_bytes))
         self._weight += weight
 
-        def over(value: Result | None, error: BaseException | None) -> None:
+        def over(value: Any, error: BaseException | None) -> None:
             self._weight -= weight
             if error is not None:
                 self._stop(task, error)
             else:
                 self._over.append(ticket)
-                self._results.append(_need(value))
+                self._give(value)
 
         self.pump.start(self._story(task), over)
 
@@ -277,7 +280,7 @@ def _looked(task: Look, azure: Azure) -> Story[Result]:
         return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
 
 
-def _need(door: Any) -> Any:
+def _need(door: T | None) -> T:
     if door is None:
         raise RuntimeError("a task came for a door that this worker was not given")
     return door

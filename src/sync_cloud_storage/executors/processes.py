@@ -61,13 +61,15 @@ class Processes:
         """What the workers had to say."""
         said: list[tuple[int, Report | Lost]] = []
         for pipe in wait(list(self._pipes), longest_s):
-            number = self._pipes[pipe]  # type: ignore[index]  # wait() gives back what it was given
+            if not isinstance(pipe, Connection):  # wait() gives back what it was given
+                continue
+            number = self._pipes[pipe]
             try:
-                said.append((number, pipe.recv()))  # type: ignore[union-attr]
+                said.append((number, pipe.recv()))
             except (EOFError, OSError):
                 child = self._children[number]
                 child.join(END_S)
-                del self._pipes[pipe]  # type: ignore[arg-type]
+                del self._pipes[pipe]
                 said.append((number, Lost(f"worker {number} ended with code {child.exitcode}")))
         return said
 

@@ -62,7 +62,7 @@ class Patience(NamedTuple):
 
     def pause_s(self, attempt: int, retry_after_s: float) -> float:
         """Seconds to wait after the *attempt*-th failure (1, 2, ...)."""
-        ceiling = min(self.longest_s, self.first_s * 2 ** min(attempt - 1, 16))
+        ceiling = min(self.longest_s, self.first_s * 2.0 ** min(attempt - 1, 16))
         return max(ceiling * self.dice(), min(retry_after_s, RETRY_AFTER_CAP_S))
 
 
