@@ -13,10 +13,11 @@ from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.executors.processes import Processes
+from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
 from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Meter, Outcome, StatusReport
-from sync_cloud_storage.run import Containers, Feeds, Listings, Rows, Rules, Run, Tally
+from sync_cloud_storage.run import Rules, Run, Tally
 from sync_cloud_storage.settings import write_templates
 from sync_cloud_storage.worker import Rate, Renew, Setup
 

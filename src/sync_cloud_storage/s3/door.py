@@ -1,148 +1,25 @@
-"""Amazon S3 and every S3-like endpoint as requests and parsed answers: look, put, multipart.
-
-What an endpoint can do is data (`Profile`), not a subclass. botocore finds credentials, region and endpoint the way
-every AWS tool does; the requests themselves go through the pump, signed by libcurl (SigV4). Bodies are sent as
-`UNSIGNED-PAYLOAD`: what protects them is the CRC64NVME in a signed header, which S3 checks on arrival. Facts about the
-service: Amazon S3 API Reference and User Guide ("Checking object integrity", "Multipart upload limits"), read
-2026-11-23.
-"""
+"""The bucket as stories: look at an object, put one, put one in parts."""
 
 from __future__ import annotations
 
-import json
-from email.header import Header
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
 
-from lxml import etree
-
-from sync_cloud_storage import checksum
-from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind
+from sync_cloud_storage.errors import BlobFault, Kind
 from sync_cloud_storage.http.messages import Line, Request, Response, Source
 from sync_cloud_storage.http.retry import S3 as S3_TABLE
 from sync_cloud_storage.http.retry import Patience, Rule, Verdict, ask, judge
+from sync_cloud_storage.s3 import answers
+from sync_cloud_storage.s3.answers import Part, Stored
+from sync_cloud_storage.s3.objects import MAX_OBJECT_BYTES, MIB, Profile, about_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.http.messages import Sink, Story
-
-MIB = 1 << 20
-MAX_PARTS = 10_000
-MIN_PART_BYTES = 5 * MIB
-MAX_PUT_BYTES = 5 << 30
-MAX_OBJECT_BYTES = 53_687_091_200_000  # 48.8 TiB, since 2025-12; the service itself has the last word
-METADATA_MAX_BYTES = 2048
-
-_FOLLOWS = {  # what goes with the object; nothing else of a blob may become a header (no ACL, no redirect)
-    "content-type": "Content-Type",
-    "content-encoding": "Content-Encoding",
-    "content-language": "Content-Language",
-    "content-disposition": "Content-Disposition",
-    "cache-control": "Cache-Control",
-}
-_STRANGER = Rule(Kind.RETRY, "S3-ANSWER", "")
-
-
-class Profile(NamedTuple):
-    """One S3-like endpoint and what it can do.
-
-    `endpoint` has no trailing slash and, with `path_style` off, the bucket in its host name.
-    """
-
-    endpoint: str
-    bucket: str
-    region: str
-    path_style: bool = True
-    storage_class: str = ""
-    acl: str = ""
-    encryption: str = ""  # "", AES256 or aws:kms
-    kms_key: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
-
-
-class S3Access(NamedTuple):
-    """Credentials for requests from now until the chain gives others."""
-
-    key: str
-    secret: str
-    token: str = ""
-
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return f"S3Access({self.key[:4]}...)"
-
-
-class Part(NamedTuple):
-    """One part of a multipart upload as the endpoint has it. `checksum` is S3's text form, "" where it has none."""
-
-    number: int
-    size_bytes: int
-    etag: str
-    checksum: str
-
-
-class Stored(NamedTuple):
-    """An object as the endpoint describes it. `checksum`: full-object CRC64NVME, S3's text form; "" if it has none."""
-
-    size_bytes: int
-    etag: str
-    checksum: str
-    version_id: str
-
-
-class AwsChain:
-    """Credentials, region and endpoint from where every AWS tool takes them: environment, profiles, SSO, instance role.
-
-    Raises:
-        EnvironmentFault: AWS-CONFIG when the chain's files cannot be read or name an unknown profile.
-    """
-
-    def __init__(self, *, profile: str, region: str, endpoint: str) -> None:
-        import botocore.exceptions  # noqa: PLC0415 - 0.2 s to import
-        import botocore.session  # noqa: PLC0415
-
-        try:
-            self._session: Any = botocore.session.Session(profile=profile or None)
-            self._credentials = self._session.get_credentials()
-            region = region or self._session.get_config_variable("region") or ""
-            client = self._session.create_client("s3", region_name=region or "us-east-1", endpoint_url=endpoint or None)
-        except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise EnvironmentFault(
-                "AWS-CONFIG",
-                f"The AWS settings cannot be used: {error}.",
-                "Check ~/.aws/config, AWS_PROFILE and the endpoint.",
-            ) from error
-        self.region = region or "us-east-1"
-        self.endpoint = str(client.meta.endpoint_url).rstrip("/")
-        self.is_aws = self.endpoint.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-    def access(self) -> S3Access:
-        """Credentials that are good now; renewed by the chain when they are about to end."""
-        import botocore.exceptions  # noqa: PLC0415
-
-        hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role."
-        try:
-            frozen = self._credentials.get_frozen_credentials() if self._credentials else None
-        except botocore.exceptions.BotoCoreError as error:
-            raise EnvironmentFault("S3-AUTH", f"The AWS credentials cannot be renewed: {error}.", hint) from error
-        if not frozen or not frozen.access_key or not frozen.secret_key:
-            raise EnvironmentFault("S3-AUTH", "There are no AWS credentials.", hint)
-        return S3Access(frozen.access_key, frozen.secret_key, frozen.token or "")
-
-
-def part_size_for(size_bytes: int, preferred_bytes: int = 0) -> int:
-    """Length of the parts of an object of *size_bytes*: a multiple of 1 MiB, never more than MAX_PARTS parts.
-
-    Args:
-        size_bytes: Length of the object.
-        preferred_bytes: Wanted length; 0 chooses 16 MiB, which keeps 8 parts in flight within 128 MiB of page cache.
-    """
-    needed = -(-size_bytes // MAX_PARTS)
-    chosen = max(preferred_bytes or 16 * MIB, needed, MIN_PART_BYTES)
-    return -(-chosen // MIB) * MIB
+    from sync_cloud_storage.s3.access import S3Access
 
 
 class S3:
@@ -194,14 +71,7 @@ class S3:
             if fault.code == "HTTP-404":
                 return None
             raise
-        full = answer.header("x-amz-checksum-type") != "COMPOSITE"
-        crc = answer.header("x-amz-checksum-crc64nvme") if full else ""
-        return Stored(
-            int(answer.header("content-length") or "0"),
-            answer.header("etag").strip('"'),
-            crc,
-            answer.header("x-amz-version-id"),
-        )
+        return answers.stored(answer)
 
     def read(self, key: str, sink: Sink) -> Story[None]:
         """The whole object into *sink*."""
@@ -246,7 +116,7 @@ class S3:
         answer = yield from ask(
             lambda: self._request("POST", key, {"uploads": ""}, lines), self._judge(key), self._patience
         )
-        upload_id = _text(answer.body, "UploadId")
+        upload_id = answers.text(answer.body, "UploadId")
         if not upload_id:
             raise BlobFault(
                 "S3-ANSWER", f"object '{key}': the endpoint opened a multipart upload without giving its id."
@@ -260,7 +130,11 @@ class S3:
             self._judge(key),
             self._patience,
         )
-        return [_child(node, "UploadId") for node in _nodes(answer.body, "Upload") if _child(node, "Key") == key]
+        return [
+            answers.child(node, "UploadId")
+            for node in answers.nodes(answer.body, "Upload")
+            if answers.child(node, "Key") == key
+        ]
 
     def parts(self, key: str, upload_id: str) -> Story[list[Part]]:
         """What an open upload holds already."""
@@ -269,9 +143,9 @@ class S3:
         while True:
             request = partial(self._request, "GET", key, dict(asked), max_body_bytes=8 * MIB)
             answer = yield from ask(request, self._judge(key), self._patience)
-            found += map(_listed_part, _nodes(answer.body, "Part"))
-            asked["part-number-marker"] = _text(answer.body, "NextPartNumberMarker")
-            if _text(answer.body, "IsTruncated") != "true" or not asked["part-number-marker"]:
+            found += map(answers.listed_part, answers.nodes(answer.body, "Part"))
+            asked["part-number-marker"] = answers.text(answer.body, "NextPartNumberMarker")
+            if answers.text(answer.body, "IsTruncated") != "true" or not asked["part-number-marker"]:
                 return found
 
     def put_part(self, key: str, upload_id: str, number: int, source: Source, crc: str) -> Story[Part]:
@@ -312,8 +186,8 @@ class S3:
         )
         return Stored(
             size_bytes,
-            _text(answer.body, "ETag").strip('"'),
-            _text(answer.body, "ChecksumCRC64NVME"),
+            answers.text(answer.body, "ETag").strip('"'),
+            answers.text(answer.body, "ChecksumCRC64NVME"),
             answer.header("x-amz-version-id"),
         )
 
@@ -330,40 +204,8 @@ class S3:
     # ------------------------------------------------------------------------------------------------ inside
 
     def about_object(self, headers: str, metadata: str, original_name: str = "") -> list[str]:
-        """The header lines that make an object what its blob was, and what the settings say about all objects.
-
-        Args:
-            headers: The blob's HTTP properties, JSON as in `model.Blob`.
-            metadata: The user's pairs, JSON as in `model.Blob`.
-            original_name: Kept as metadata `scs-name` where the key had to be changed.
-
-        Raises:
-            BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing is dropped silently.
-        """
-        lines = [
-            f"{_FOLLOWS[name]}: {_line_safe(value)}"
-            for name, value in (json.loads(headers) if headers else {}).items()
-            if name in _FOLLOWS
-        ]
-        pairs = {name.lower(): value for name, value in (json.loads(metadata) if metadata else {}).items()}
-        if original_name:
-            pairs["scs-name"] = quote(original_name, safe="/")
-        if sum(len(name) + len(value.encode()) for name, value in pairs.items()) > METADATA_MAX_BYTES:
-            raise BlobFault(
-                "S3-METADATA",
-                "The blob has more than the 2 KB of user metadata that S3 takes.",
-                "Shorten its metadata at the source, then sync again.",
-            )
-        lines += [f"x-amz-meta-{name}: {_line_safe(value)}" for name, value in pairs.items()]
-        profile = self._profile
-        chosen = {
-            "x-amz-storage-class": profile.storage_class,
-            "x-amz-acl": profile.acl,
-            "x-amz-server-side-encryption": profile.encryption,
-            "x-amz-server-side-encryption-aws-kms-key-id": profile.kms_key,
-            "x-amz-tagging": urlencode(profile.tags, quote_via=quote),
-        }
-        return lines + [f"{name}: {value}" for name, value in chosen.items() if value]
+        """See `objects.about_object`."""
+        return about_object(self._profile, headers, metadata, original_name)
 
     def _conditions(self, replace: bool) -> tuple[str, ...]:  # noqa: FBT001 - named at every call of put and close_upload
         return () if replace else ("If-None-Match: *",)
@@ -398,58 +240,5 @@ class S3:
         return Request(method, url, line, tuple(lines), body, source, sink, max_body_bytes)
 
 
-class HashSink:
-    """Sink: nothing is kept but the checksum."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.crc = 0
-
-    def begin(self, status: int, headers: dict[str, str]) -> bool:
-        """Start over."""
-        del headers
-        self.received = 0
-        self.crc = 0
-        return status == 200
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self.received += len(data)
-        self.crc = checksum.crc64nvme(data, self.crc)
-
-
-def _line_safe(value: str) -> str:
-    """A value as a header line takes it: RFC 2047 where it is not ASCII (Source: S3 "User-defined metadata")."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
-        raise BlobFault(
-            "S3-METADATA",
-            "A property or metadata value of the blob has control characters, which no header can carry.",
-            "Mend it at the source, then sync again.",
-        )
-    return value if value.isascii() else Header(value, "utf-8", maxlinelen=10**6).encode()
-
-
-def _listed_part(node: Any) -> Part:
-    number, size = int(_child(node, "PartNumber")), int(_child(node, "Size"))
-    return Part(number, size, _child(node, "ETag").strip('"'), _child(node, "ChecksumCRC64NVME"))
-
-
 def _part_sum(part: Part) -> str:
     return f"<ChecksumCRC64NVME>{escape(part.checksum)}</ChecksumCRC64NVME>" if part.checksum else ""
-
-
-def _nodes(body: bytes, name: str) -> list[Any]:
-    try:
-        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True))
-    except etree.XMLSyntaxError as error:
-        raise BlobFault("S3-ANSWER", f"The endpoint's answer is not XML ({error}).", _STRANGER.hint) from error
-    return [node for node in root.iter() if isinstance(node.tag, str) and etree.QName(node).localname == name]
-
-
-def _child(node: Any, name: str) -> str:
-    return next((child.text or "" for child in node if etree.QName(child).localname == name), "")
-
-
-def _text(body: bytes, name: str) -> str:
-    nodes = _nodes(body, name)
-    return (nodes[0].text or "") if nodes else ""

@@ -1,0 +1,129 @@
+"""Access to an account, from what a person has: a key, a SAS, or an identity. Azure's SDKs are used here only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from sync_cloud_storage.errors import EnvironmentFault
+
+SAS_LIFE = timedelta(days=7)
+SKEW = timedelta(minutes=15)
+STORAGE_SCOPE = "https://storage.azure.com/.default"
+
+
+class AzureAccess(NamedTuple):
+    """How requests are let in: a SAS (in the query) or a bearer token. Ends at `expires` (Unix time; 0: unknown)."""
+
+    endpoint: str
+    sas: str = ""
+    bearer: str = ""
+    expires: float = 0.0
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"AzureAccess({self.endpoint!r}, expires={self.expires})"
+
+
+class AzureCredentials:
+    """Gives access from what a person has: an account key, a SAS, or nothing but an identity (Entra ID).
+
+    Args:
+        account: The account's name.
+        endpoint: The blob endpoint, no trailing slash.
+        key: Account key, base64, or "".
+        sas: SAS token without "?", or "". Comes before the key.
+    """
+
+    def __init__(self, account: str, endpoint: str, *, key: str = "", sas: str = "") -> None:
+        self._account = account
+        self._endpoint = endpoint
+        self._key = key
+        self._sas = sas.lstrip("?")
+        self._identity: Any = None
+
+    @property
+    def renewable(self) -> bool:
+        """Whether fresh access can be had when it runs out."""
+        return not self._sas
+
+    def access(self, now: datetime) -> AzureAccess:
+        """Access that is good at *now*.
+
+        Raises:
+            EnvironmentFault: AZ-AUTH-EXPIRED, AZ-SAS, AZ-KEY or AZ-ENTRA, each saying what to do.
+        """
+        if self._sas:
+            return self._from_sas(now)
+        return self._from_key(now) if self._key else self._from_identity()
+
+    def _from_sas(self, now: datetime) -> AzureAccess:
+        fields = {name: values[0] for name, values in parse_qs(self._sas).items()}
+        if "sig" not in fields:
+            raise EnvironmentFault(
+                "AZ-SAS",
+                "AZURE_STORAGE_SAS_TOKEN is not a SAS token: it has no signature (sig=).",
+                "Copy the whole token again.",
+            )
+        lacking = [
+            name for letter, name in (("r", "read (r)"), ("l", "list (l)")) if letter not in fields.get("sp", "rl")
+        ]
+        if lacking:
+            raise EnvironmentFault(
+                "AZ-SAS",
+                f"The SAS token has no permission to {' and '.join(lacking)}.",
+                "Make one with sp=rl, srt=sco, ss=b.",
+            )
+        expires = _utc(fields.get("se", ""))
+        if expires is not None and expires <= now:
+            raise EnvironmentFault(
+                "AZ-AUTH-EXPIRED",
+                f"The SAS token ended at {fields['se']}.",
+                "Put a new one into AZURE_STORAGE_SAS_TOKEN and run the same command again.",
+            )
+        return AzureAccess(self._endpoint, sas=self._sas, expires=expires.timestamp() if expires else 0.0)
+
+    def _from_key(self, now: datetime) -> AzureAccess:
+        from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas  # noqa: PLC0415 - half a second to import
+
+        try:
+            sas = generate_account_sas(
+                self._account,
+                self._key,
+                ResourceTypes(service=True, container=True, object=True),
+                AccountSasPermissions(read=True, list=True),
+                expiry=now + SAS_LIFE,
+                start=now - SKEW,
+            )
+        except ValueError as error:
+            raise EnvironmentFault(
+                "AZ-KEY",
+                f"The key of account '{self._account}' is not base64 ({error}).",
+                "Copy the account key again.",
+            ) from error
+        return AzureAccess(self._endpoint, sas=sas, expires=(now + SAS_LIFE).timestamp())
+
+    def _from_identity(self) -> AzureAccess:
+        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - as above
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+
+        if self._identity is None:
+            self._identity = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+        try:
+            token = self._identity.get_token(STORAGE_SCOPE)
+        except ClientAuthenticationError as error:
+            raise EnvironmentFault(
+                "AZ-ENTRA",
+                f"No way into account '{self._account}': no key and no SAS is set, and Entra ID gave no token.",
+                "Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or sign in with `az login`.",
+            ) from error
+        return AzureAccess(self._endpoint, bearer=token.token, expires=float(token.expires_on))
+
+
+def _utc(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,200 @@
+"""The account as stories: one page of a listing, one blob's head, one range of its bytes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from sync_cloud_storage.azure import pages
+from sync_cloud_storage.errors import BlobFault, Kind
+from sync_cloud_storage.http.messages import Line, Request, Response, Sink
+from sync_cloud_storage.http.retry import AZURE, Patience, Rule, Verdict, ask, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync_cloud_storage.azure.access import AzureAccess
+    from sync_cloud_storage.http.messages import Story
+    from sync_cloud_storage.model import Blob, Container
+
+API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Encoded="true"`) came with 2021-02-12
+PAGE_MOST = 5000  # the service's own maximum
+LIST_BODY_MAX = 64 << 20
+
+_STRANGER = Rule(
+    Kind.RETRY,
+    "CAPTIVE-PORTAL",
+    "A proxy or portal seems to answer in place of Azure; check the proxy settings.",
+    then=Kind.FATAL,
+)
+_BAD_PAGE = Rule(
+    Kind.RETRY,
+    "AZ-LIST-XML",
+    "Run again; if it stays so, list the container with another tool to see which name breaks it.",
+)
+_OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "")
+
+
+class Azure:
+    """The door to one account. Each method is a story that tries again by itself (`http/retry.py`).
+
+    `access` may be replaced at any time; requests made from then on use the new one.
+    """
+
+    def __init__(self, access: AzureAccess, line: Line, patience: Patience, wall: Callable[[], float]) -> None:
+        self.access = access
+        self._line = line._replace(raw_path=True)
+        self._patience = patience
+        self._wall = wall
+
+    def containers(self, marker: str, *, most: int = PAGE_MOST) -> Story[tuple[tuple[Container, ...], str]]:
+        """One page of the account's containers from *marker* on, *most* of them, and the next marker ("" at the end).
+
+        System containers (`$root`, `$web`) are listed too; `$logs` and the change feed are the service's own and not.
+        """
+        asked = {"comp": "list", "maxresults": str(most), "include": "system"} | ({"marker": marker} if marker else {})
+        page = yield from self._page("", asked, "the account's list of containers")
+        return pages.containers(page), pages.next_marker(page)
+
+    def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
+        """One page of a container's blobs from *marker* on, and the next marker ("" at the end)."""
+        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | (
+            {"marker": marker} if marker else {}
+        )
+        page = yield from self._page(quote(container, safe="$"), asked, f"the list of container '{container}'")
+        return pages.blobs(page), pages.next_marker(page)
+
+    def look(self, container: str, name: str) -> Story[Blob | None]:
+        """The blob as it is now; None when the account has no such blob."""
+        what = _name(container, name)
+        try:
+            answer = yield from ask(
+                lambda: self._request("HEAD", _path(container, name)),
+                lambda r: self._judge(r, what, blob=True),
+                self._patience,
+            )
+        except BlobFault as fault:
+            if fault.code in {"AZ-404-GONE", "AZ-404-CONTAINER", "HTTP-404"}:
+                return None
+            raise
+        return pages.described(name, answer.headers)
+
+    def read(
+        self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None
+    ) -> Story[Response]:
+        """Bytes [span[0], span[1]) of version *etag* of a blob of *size_bytes*: all of them, and of nothing else.
+
+        Without a *sink* the bytes are in the answer's body. A *sink* is begun anew for each attempt.
+
+        Raises:
+            BlobFault: REPLAN when the blob is no longer that version; PERMANENT when it cannot be read.
+        """
+        begin, end = span
+        what = _name(container, name)
+        whole = begin == 0 and end == size_bytes
+        headers = (f'If-Match: "{etag}"',) if whole else (f'If-Match: "{etag}"', f"x-ms-range: bytes={begin}-{end - 1}")
+
+        def judged(answer: Response) -> Verdict | None:
+            return self._judge(answer, what, blob=True) or _right_bytes(
+                answer, what, etag, span, size_bytes, len(answer.body) if sink is None else sink.received
+            )
+
+        def request() -> Request:
+            return self._request(
+                "GET", _path(container, name), headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16)
+            )
+
+        return (yield from ask(request, judged, self._patience))
+
+    def _page(self, path: str, asked: dict[str, str], what: str) -> Story[Any]:
+        parsed: list[Any] = []
+
+        def judged(answer: Response) -> Verdict | None:
+            verdict = self._judge(answer, what, blob=False)
+            if verdict is None:
+                try:
+                    parsed[:] = [pages.parse(answer.body)]
+                except ValueError as error:
+                    return Verdict(_BAD_PAGE, f"{what}: a page of the listing cannot be read ({error}).")
+            return verdict
+
+        yield from ask(
+            lambda: self._request("GET", path, query=asked, max_body_bytes=LIST_BODY_MAX), judged, self._patience
+        )
+        return parsed[0]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: tuple[str, ...] = (),
+        *,
+        query: dict[str, str] | None = None,
+        sink: Sink | None = None,
+        max_body_bytes: int = 1 << 16,
+    ) -> Request:
+        access = self.access
+        asked = "&".join(filter(None, [urlencode(query, quote_via=quote) if query else "", access.sas]))
+        allowed = (f"Authorization: Bearer {access.bearer}",) if access.bearer else ()
+        url = f"{access.endpoint}/{path}" + (f"?{asked}" if asked else "")
+        # "identity": a proxy on the way must not compress; stored bytes are what we want, whatever they are labelled.
+        return Request(
+            method,
+            url,
+            self._line,
+            (f"x-ms-version: {API_VERSION}", "Accept-Encoding: identity", *allowed, *headers),
+            sink=sink,
+            max_body_bytes=max_body_bytes,
+        )
+
+    def _judge(self, answer: Response, what: str, *, blob: bool) -> Verdict | None:
+        verdict = judge(answer, what, AZURE)
+        if verdict is None:
+            if not answer.header("x-ms-request-id") or (blob and not answer.header("etag")):
+                return Verdict(_STRANGER, f"{what}: the answer does not come from Azure (no request id or ETag).")
+            return None
+        if verdict.rule.code in {"AZ-AUTH", "AUTH-403"} and 0 < self.access.expires <= self._wall():
+            ended = datetime.fromtimestamp(self.access.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return Verdict(
+                Rule(
+                    Kind.FATAL,
+                    "AZ-AUTH-EXPIRED",
+                    "Put a new SAS into AZURE_STORAGE_SAS_TOKEN and run the same command; nothing was marked failed.",
+                ),
+                f"The access to the account ended at {ended}.",
+            )
+        if not blob and verdict.rule.code == "AZ-403" and "account" in what:
+            return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
+        return verdict
+
+
+def _right_bytes(
+    answer: Response, what: str, etag: str, span: tuple[int, int], size_bytes: int, received: int
+) -> Verdict | None:
+    """None when the answer is exactly what was asked for; every peer's client takes some of these for good."""
+    begin, end = span
+    got = answer.header("etag").strip('"')
+    if got != etag:
+        return Verdict(
+            AZURE["ConditionNotMet"], f"{what}: the answer is of another version ({got}) than was asked for ({etag})."
+        )
+    if answer.status == 206:
+        said = answer.header("content-range")
+        if said != f"bytes {begin}-{end - 1}/{size_bytes}":
+            return Verdict(
+                _OTHER_BYTES, f"{what}: asked for bytes {begin}-{end - 1} of {size_bytes}, the answer is '{said}'."
+            )
+    elif not (begin == 0 and end == size_bytes):
+        return Verdict(_OTHER_BYTES, f"{what}: asked for a range, the answer is the whole blob.")
+    if received != end - begin:
+        return Verdict(_OTHER_BYTES, f"{what}: {received} bytes arrived instead of {end - begin}.")
+    return None
+
+
+def _path(container: str, name: str) -> str:
+    return f"{quote(container, safe='$')}/{quote(name, safe='/~')}"
+
+
+def _name(container: str, name: str) -> str:
+    return f"blob '{name}' in container '{container}'"

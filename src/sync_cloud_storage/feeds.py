@@ -1,0 +1,162 @@
+"""Feeds: each takes one kind of work out of the catalog, bit by bit, as tasks for the workers."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from sync_cloud_storage.model import ListBlobs, ListContainers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sync_cloud_storage.catalog import Catalog
+    from sync_cloud_storage.model import BlobsPage, Task
+
+WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that large blobs are spread
+WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
+WEIGHT_MOST = 96  # so that a worker has the next large blob in hand while it works on one
+LISTS = 8  # containers that one worker lists at once
+
+
+def weight(task: Task) -> int:
+    """What a task counts for in a worker's window: one, and more for large blobs, so that they are spread."""
+    return min(1 + getattr(task, "size_bytes", 0) // WEIGHT_BYTES, WEIGHT_MOST)
+
+
+class Feed(Protocol):
+    """One kind of work, taken out of the catalog bit by bit."""
+
+    window: int  # weight of tasks of this feed that one worker may have in hand
+
+    def take(self, room: int) -> list[Task]:
+        """Tasks that are not in hand and weigh about *room*, at least one of them; [] when there are none now."""
+        ...
+
+    def back(self, task: Task) -> None:
+        """The task is over, whatever came of it."""
+        ...
+
+
+class Containers:
+    """Feed: the account's pages, one after the other."""
+
+    window = 1
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._next: ListContainers | None = catalog.begin_containers_pass()
+
+    def take(self, room: int) -> list[Task]:
+        """The next page."""
+        task, self._next = self._next, None
+        return [task] if task is not None and room else []
+
+    def back(self, task: Task) -> None:
+        """Nothing is kept."""
+
+    def go_on(self, marker: str) -> None:
+        """There is another page."""
+        self._next = ListContainers(marker)
+
+
+class Listings:
+    """Feed: pending containers, each from where its listing stands."""
+
+    window = LISTS
+
+    def __init__(self, catalog: Catalog, wanted: Callable[[str], bool]) -> None:
+        self._catalog = catalog
+        self._wanted = wanted
+        self._after = ""
+        self._markers: dict[str, str] = {}
+        self._further: deque[Task] = deque()
+        self._ready: deque[Task] = deque()
+
+    def take(self, room: int) -> list[Task]:
+        """First the containers that are half listed."""
+        while len(self._ready) < room:
+            found = self._catalog.pending_containers(limit=1000, after=self._after)
+            if not found:
+                break
+            self._after = found[-1].container
+            self._ready.extend(task for task in found if self._wanted(task.container))
+        out: list[Task] = []
+        while len(out) < room and (self._further or self._ready):
+            out.append((self._further or self._ready).popleft())
+        return out
+
+    def page(self, page: BlobsPage) -> None:
+        """A page is committed: remember where its container goes on."""
+        self._markers[page.container] = page.next_marker
+
+    def give_up(self, container: str) -> None:
+        """That container cannot be listed now; a later run goes on."""
+        self._markers[container] = ""
+
+    def back(self, task: Task) -> None:
+        """One task lists a few pages only; the container may have more."""
+        container = task.container  # type: ignore[union-attr]
+        if marker := self._markers.pop(container, ""):
+            self._further.append(ListBlobs(container, marker))
+
+
+class Rows:
+    """Feed: rows of `sync` in the order of their ids, again from the start until a whole round finds nothing new.
+
+    Args:
+        fetch: (after id, limit) -> tasks.
+        wanted: Which containers.
+        rounds: Rows that come back to pending (a blob changed, a file was found rotten) are picked up in a later round;
+            with False every row is taken once.
+    """
+
+    window = WINDOW
+
+    def __init__(
+        self, fetch: Callable[[int, int], Sequence[Any]], wanted: Callable[[str], bool], *, rounds: bool = True
+    ) -> None:
+        self._fetch = fetch
+        self._wanted = wanted
+        self._rounds = rounds
+        self._after = 0
+        self._in_hand: set[int] = set()
+        self._ready: deque[Any] = deque()
+
+    def take(self, room: int) -> list[Task]:
+        """The next rows."""
+        from_start = self._after == 0
+        while len(self._ready) < room:
+            found = self._fetch(self._after, max(room, WINDOW))
+            if found:
+                self._after = found[-1].id
+                fresh = [task for task in found if task.id not in self._in_hand and self._wanted(task.container)]
+                self._in_hand.update(task.id for task in fresh)
+                self._ready.extend(fresh)
+            elif from_start or not self._rounds:
+                break
+            else:
+                self._after, from_start = 0, True
+        out: list[Task] = []
+        while self._ready and room > 0:
+            room -= weight(self._ready[0])
+            out.append(self._ready.popleft())
+        return out
+
+    def back(self, task: Task) -> None:
+        """Its result is committed: if the row is pending again, it may be taken again."""
+        self._in_hand.discard(task.id)  # type: ignore[union-attr]
+
+
+class Feeds(NamedTuple):
+    """The work of one run; None for what it does not do. In the order in which workers are supplied."""
+
+    containers: Containers | None = None
+    looks: Rows | None = None
+    listings: Listings | None = None
+    uploads: Rows | None = None
+    downloads: Rows | None = None
+    checks: Rows | None = None
+
+    def all(self) -> list[Feed]:
+        """Those that there are."""
+        return [feed for feed in self if feed is not None]

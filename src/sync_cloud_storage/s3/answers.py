@@ -1,0 +1,92 @@
+"""What the endpoint answers, from headers and XML to values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lxml import etree
+
+from sync_cloud_storage.checksum import crc64nvme
+from sync_cloud_storage.errors import BlobFault
+
+if TYPE_CHECKING:
+    from sync_cloud_storage.http.messages import Response
+
+
+class Part(NamedTuple):
+    """One part of a multipart upload as the endpoint has it. `checksum` is S3's text form, "" where it has none."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    checksum: str
+
+
+class Stored(NamedTuple):
+    """An object as the endpoint describes it. `checksum`: full-object CRC64NVME, S3's text form; "" if it has none."""
+
+    size_bytes: int
+    etag: str
+    checksum: str
+    version_id: str
+
+
+class HashSink:
+    """Sink: nothing is kept but the checksum."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.crc = 0
+
+    def begin(self, status: int, headers: dict[str, str]) -> bool:
+        """Start over."""
+        del headers
+        self.received = 0
+        self.crc = 0
+        return status == 200
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.received += len(data)
+        self.crc = crc64nvme(data, self.crc)
+
+
+def stored(answer: Response) -> Stored:
+    """The object that the answer to a HEAD describes."""
+    full = answer.header("x-amz-checksum-type") != "COMPOSITE"
+    return Stored(
+        int(answer.header("content-length") or "0"),
+        answer.header("etag").strip('"'),
+        answer.header("x-amz-checksum-crc64nvme") if full else "",
+        answer.header("x-amz-version-id"),
+    )
+
+
+def listed_part(node: Any) -> Part:
+    """A part in the answer to ListParts."""
+    number, size = int(child(node, "PartNumber")), int(child(node, "Size"))
+    return Part(number, size, child(node, "ETag").strip('"'), child(node, "ChecksumCRC64NVME"))
+
+
+def nodes(body: bytes, name: str) -> list[Any]:
+    """All elements of that name in an answer, whatever its namespace.
+
+    Raises:
+        BlobFault: S3-ANSWER, it is no XML.
+    """
+    try:
+        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    except etree.XMLSyntaxError as error:
+        raise BlobFault("S3-ANSWER", f"The endpoint's answer is not XML ({error}).") from error
+    return [node for node in root.iter() if isinstance(node.tag, str) and etree.QName(node).localname == name]
+
+
+def child(node: Any, name: str) -> str:
+    """The text of a child element, "" where there is none."""
+    return next((one.text or "" for one in node if etree.QName(one).localname == name), "")
+
+
+def text(body: bytes, name: str) -> str:
+    """The text of the first element of that name in an answer, "" where there is none."""
+    found = nodes(body, name)
+    return (found[0].text or "") if found else ""

@@ -1,0 +1,101 @@
+"""What an object is besides its bytes: the endpoint it goes to, its parts, the header lines that describe it."""
+
+from __future__ import annotations
+
+import json
+from email.header import Header
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from sync_cloud_storage.errors import BlobFault
+
+MIB = 1 << 20
+MAX_PARTS = 10_000
+MIN_PART_BYTES = 5 * MIB
+MAX_OBJECT_BYTES = 53_687_091_200_000  # 48.8 TiB, since 2025-12; the service itself has the last word
+METADATA_MAX_BYTES = 2048
+
+_FOLLOWS = {  # what goes with the object; nothing else of a blob may become a header (no ACL, no redirect)
+    "content-type": "Content-Type",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+    "content-disposition": "Content-Disposition",
+    "cache-control": "Cache-Control",
+}
+
+
+class Profile(NamedTuple):
+    """One S3-like endpoint and what it can do.
+
+    `endpoint` has no trailing slash and, with `path_style` off, the bucket in its host name.
+    """
+
+    endpoint: str
+    bucket: str
+    region: str
+    path_style: bool = True
+    storage_class: str = ""
+    acl: str = ""
+    encryption: str = ""  # "", AES256 or aws:kms
+    kms_key: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+def part_size_for(size_bytes: int, preferred_bytes: int = 0) -> int:
+    """Length of the parts of an object of *size_bytes*: a multiple of 1 MiB, never more than MAX_PARTS parts.
+
+    Args:
+        size_bytes: Length of the object.
+        preferred_bytes: Wanted length; 0 chooses 16 MiB, which keeps 8 parts in flight within 128 MiB of page cache.
+    """
+    needed = -(-size_bytes // MAX_PARTS)
+    chosen = max(preferred_bytes or 16 * MIB, needed, MIN_PART_BYTES)
+    return -(-chosen // MIB) * MIB
+
+
+def about_object(profile: Profile, headers: str, metadata: str, original_name: str = "") -> list[str]:
+    """The header lines that make an object what its blob was, and what the settings say about all objects.
+
+    Args:
+        profile: What the settings say about all objects.
+        headers: The blob's HTTP properties, JSON as in `model.Blob`.
+        metadata: The user's pairs, JSON as in `model.Blob`.
+        original_name: Kept as metadata `scs-name` where the key had to be changed.
+
+    Raises:
+        BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing is dropped silently.
+    """
+    lines = [
+        f"{_FOLLOWS[name]}: {_line_safe(value)}"
+        for name, value in (json.loads(headers) if headers else {}).items()
+        if name in _FOLLOWS
+    ]
+    pairs = {name.lower(): value for name, value in (json.loads(metadata) if metadata else {}).items()}
+    if original_name:
+        pairs["scs-name"] = quote(original_name, safe="/")
+    if sum(len(name) + len(value.encode()) for name, value in pairs.items()) > METADATA_MAX_BYTES:
+        raise BlobFault(
+            "S3-METADATA",
+            "The blob has more than the 2 KB of user metadata that S3 takes.",
+            "Shorten its metadata at the source, then sync again.",
+        )
+    lines += [f"x-amz-meta-{name}: {_line_safe(value)}" for name, value in pairs.items()]
+    chosen = {
+        "x-amz-storage-class": profile.storage_class,
+        "x-amz-acl": profile.acl,
+        "x-amz-server-side-encryption": profile.encryption,
+        "x-amz-server-side-encryption-aws-kms-key-id": profile.kms_key,
+        "x-amz-tagging": urlencode(profile.tags, quote_via=quote),
+    }
+    return lines + [f"{name}: {value}" for name, value in chosen.items() if value]
+
+
+def _line_safe(value: str) -> str:
+    """A value as a header line takes it: RFC 2047 where it is not ASCII (Source: S3 "User-defined metadata")."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise BlobFault(
+            "S3-METADATA",
+            "A property or metadata value of the blob has control characters, which no header can carry.",
+            "Mend it at the source, then sync again.",
+        )
+    return value if value.isascii() else Header(value, "utf-8", maxlinelen=10**6).encode()
