@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.executors import Executor
+    from sync_cloud_storage.feeds import Feed
     from sync_cloud_storage.model import Result, Task
     from sync_cloud_storage.worker import Message, Report
 
