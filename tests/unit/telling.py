@@ -1,0 +1,169 @@
+"""Tells a story by hand: its commands are kept, its answers come from a script. And a pump for those who need one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sync_cloud_storage.http.lanes import Lanes
+from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Response, Together
+from sync_cloud_storage.http.pump import Pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sync_cloud_storage.http.messages import Command, Story
+
+T = TypeVar("T")
+
+PATIENCE_S = 20.0
+
+
+class Teller:
+    """Drives stories at once and in one thread: threads' work is done on the spot, pauses are noted and not waited for.
+
+    Args:
+        answers: What the requests get, in their order: responses, exceptions to throw, or functions of the request.
+            A function in place of the sequence answers all of them.
+        clock: Moved on by the length of each pause.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Any] | Callable[[Request], Response] = (),
+        *,
+        clock: Callable[[float], None] | None = None,
+    ) -> None:
+        self.commands: list[Command] = []
+        self.pauses: list[float] = []
+        self._answer = answers if callable(answers) else None
+        self._script = iter(() if callable(answers) else answers)
+        self._clock = clock
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked for, in this order."""
+        return [command for command in self.commands if isinstance(command, Request)]
+
+    def tell(self, story: Story[T]) -> T:
+        """Tell *story* to its end: its value is returned, its exception raised."""
+        value: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                command = story.send(value) if error is None else story.throw(error)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            self.commands.append(command)
+            value, error = None, None
+            try:
+                value = self._obey(command)
+            except Exception as failure:  # noqa: BLE001 - it belongs to the story
+                error = failure
+
+    def _obey(self, command: Command) -> Any:
+        match command:
+            case Request():
+                answer = self._answer if self._answer is not None else next(self._script, None)
+                if answer is None:
+                    raise AssertionError(f"no answer is left for {command.method} {command.url}")
+                found = answer(command) if callable(answer) else answer
+                if isinstance(found, Exception):
+                    raise found
+                return found
+            case Pause(seconds):
+                self.pauses.append(seconds)
+                if self._clock is not None:
+                    self._clock(seconds)
+                return None
+            case Aside(function, arguments):
+                return function(*arguments)
+            case Together(function, item):
+                (value,) = function([item])
+                if isinstance(value, BaseException):
+                    raise value
+                return value
+            case Each(stories, _):
+                return [self.tell(story) for story in stories]
+
+
+class Time:
+    """A clock that goes on only when it is told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += seconds
+
+
+def response(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None, **more: str) -> Response:
+    """An answer; `x_ms_request_id="1"` is a header, too."""
+    named = {name.replace("_", "-"): value for name, value in more.items()}
+    return Response(status, {**{k.lower(): v for k, v in (headers or {}).items()}, **named}, body)
+
+
+def to_sink(request: Request, status: int, headers: Mapping[str, str], *pieces: bytes) -> Response:
+    """What the pump does with a body for a sink: begin, then piece by piece."""
+    sink = request.sink
+    assert sink is not None
+    sink.received = 0
+    collected = b""
+    if pieces:
+        if sink.begin(status, dict(headers)):
+            for piece in pieces:
+                sink.write(piece)
+        else:
+            collected = b"".join(pieces)[: request.max_body_bytes]
+    return Response(status, {k.lower(): v for k, v in headers.items()}, collected)
+
+
+class Ended:
+    """Takes the ends of stories: the values, and the errors."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.errors: list[BaseException] = []
+
+    def __call__(self, value: Any, error: BaseException | None) -> None:
+        """Take one."""
+        if error is None:
+            self.values.append(value)
+        else:
+            self.errors.append(error)
+
+    @property
+    def count(self) -> int:
+        """Stories that are over."""
+        return len(self.values) + len(self.errors)
+
+
+def pumped(pump: Pump, *stories: Story[Any]) -> list[Any]:
+    """Tell *stories* with *pump*; their values in the order in which they ended. The first error is raised."""
+    ended = Ended()
+    for story in stories:
+        pump.start(story, ended)
+    turn_until(pump, lambda: ended.count == len(stories))
+    if ended.errors:
+        raise ended.errors[0]
+    return ended.values
+
+
+def turn_until(pump: Pump, is_so: Callable[[], bool], longest_s: float = PATIENCE_S) -> None:
+    """Let *pump* turn until *is_so*; a test that waits in vain ends."""
+    end = time.monotonic() + longest_s
+    while not is_so():
+        assert time.monotonic() < end, "it did not come to pass"
+        pump.turn(0.01)
+
+
+def new_pump(lanes: int = 8, **more: Any) -> Iterator[Pump]:
+    """A pump that is closed at the end: the body of a fixture."""
+    pump = Pump(Lanes(lanes), **more)
+    yield pump
+    pump.close()
