@@ -271,6 +271,18 @@ def test_legal_everywhere(name: str) -> None:
         assert len(variant.encode()) < 4096
 
 
+@given(names)
+@example("x" * 199 + "%y")
+@example("x" * 198 + "\0y")
+@example("x" * 199 + "\u200by")
+def test_what_follows_a_percent_sign(name: str) -> None:
+    """A percent sign is followed by a byte in hex or by a token in every component, and the bytes make characters."""
+    for component in encode(name).split("/"):
+        parts = re.fullmatch(r"((?:[^%]|%[0-9A-F]{2})*)(?:%_|%\+|%#)?", component)
+        assert parts, component
+        re.sub(r"(?:%[0-9A-F]{2})+", lambda run: bytes.fromhex(run[0].replace("%", "")).decode(), parts[1])
+
+
 @given(st.lists(names, unique=True, min_size=2))
 def test_different_names_have_different_paths_and_keys(some: list[str]) -> None:
     """No two names share a path or a key."""

@@ -18,6 +18,7 @@ import pytest
 from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.nas import Nas, Publication, create_marker
+from sync_cloud_storage.nas.folders import Folders
 from tests.unit.small_nas import (
     ID,
     canary_in,
@@ -27,6 +28,7 @@ from tests.unit.small_nas import (
     in_memory,
     leftovers,
     names,
+    path_of,
     put,
     ready,
     tree,
@@ -307,10 +309,13 @@ def test_a_folder_that_was_moved_away(nas: Nas, root: Path, canary: Path) -> Non
     put(nas, "c/sub/a")
     (root / "c/sub").rename(root / "moved")
     assert put(nas, "c/sub/b", row_id=2) is None
+    (root / "c/sub").rename(root / "moved-again")
+    (root / "c/sub").mkdir()
+    assert put(nas, "c/sub/d", row_id=4) is None
     (root / "c").rename(root / "c-moved")
     (root / "c").symlink_to(canary)
     assert code_of(put(nas, "c/sub/c", row_id=3)) == "NAS-TYPE"
-    assert sorted(files(root)) == ["c", "c-moved/sub/b", "moved/a"]
+    assert sorted(files(root)) == ["c", "c-moved/sub/d", "moved-again/b", "moved/a"]
 
 
 def test_a_folder_turns_into_a_link_while_we_write(nas: Nas, root: Path, canary: Path) -> None:
@@ -351,22 +356,45 @@ def test_many_folders_few_descriptors(nas: Nas, root: Path) -> None:
     assert files(root) == {f"c{n}/x": b"%d" % n for n in range(1000)}
 
 
-def test_several_threads(nas: Nas, root: Path) -> None:
-    """Threads that publish into more folders than are kept open never get each other's folders."""
+def test_a_folder_in_use_stays_open(root: Path) -> None:
+    """A folder that others push out while it is used keeps its descriptor until its user is done, and no longer."""
+    root_fd = os.open(root, os.O_RDONLY)
+    folders = Folders(root_fd, limit=2)
+    before = len(names(Path("/proc/self/fd")))
+    with folders.hold("a", make=True) as used:
+        for other in "bcdef":
+            with folders.hold(other, make=True) as passing:
+                assert path_of(passing.fd) == str(root / other)
+        assert path_of(used.fd) == str(root / "a")
+        with folders.hold("a") as again:
+            assert path_of(again.fd) == str(root / "a")
+    assert len(names(Path("/proc/self/fd"))) == before + 2
+    with folders.hold("a") as used:
+        folders.close()
+        assert path_of(used.fd) == str(root / "a")
+    assert len(names(Path("/proc/self/fd"))) == before
+    os.close(root_fd)
 
-    def work(thread: int) -> None:
+
+def test_several_threads(root: Path) -> None:
+    """Threads that publish into more folders than are kept open never get each other's folders, and leave none open."""
+
+    def work(nas: Nas, thread: int) -> None:
         for n in range(300):
             row = thread * 1000 + n
             faults.append(put(nas, f"c{n}/t{thread}", b"%d" % row, row_id=row))
 
     faults: list[ScsError | None] = []
-    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before = len(names(Path("/proc/self/fd")))
+    with Nas.open(root, ID) as nas:
+        threads = [threading.Thread(target=work, args=(nas, thread)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert faults == [None] * 1200
     assert files(root) == {f"c{n}/t{thread}": b"%d" % (thread * 1000 + n) for n in range(300) for thread in range(4)}
+    assert len(names(Path("/proc/self/fd"))) == before
 
 
 def test_names_are_utf8_whatever_the_locale(root: Path) -> None:
