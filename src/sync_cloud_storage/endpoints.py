@@ -39,7 +39,10 @@ class Endpoints:
     @cached_property
     def _azure_credentials(self) -> AzureCredentials:
         azure = self._settings.azure
-        return AzureCredentials(azure.account, azure.endpoint, key=azure.key, sas=azure.sas)
+        ca_file = self._settings.network.azure_ca_file
+        return AzureCredentials(
+            azure.account, azure.endpoint, key=azure.key, sas=azure.sas, ca_file=str(ca_file) if ca_file else ""
+        )
 
     @property
     def azure_line(self) -> Line:

@@ -19,6 +19,7 @@ from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Meter, Outcome, StatusReport
 from sync_cloud_storage.run import Rules, Run, Tally
 from sync_cloud_storage.settings import write_templates
+from sync_cloud_storage.units import print_duration
 from sync_cloud_storage.worker import Rate, Renew, Setup
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ LANES_AUTO = 128  # requests in flight over all workers; they begin with fewer a
 WORKERS_MOST = 8
 TICK_S = 0.25
 RENEW_EVERY_S = 30.0
+REST_STEP_S = 1.0
 PROBLEMS_SHOWN = 20
 
 
@@ -135,7 +137,7 @@ class Migration:
                         looks=work.looks(), listings=work.listings(), uploads=work.uploads(), downloads=work.downloads()
                     )
                 )
-                if watch_s is None or self._stop.wait(watch_s):
+                if watch_s is None or work.rest(watch_s):
                     return work.outcome()
                 work.list_containers()
 
@@ -317,6 +319,15 @@ class _Work:
         rules = Rules(self._settings.skip_reason, self._settings.is_live)
         Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
 
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next round of a watch; True when a person wants it to end instead."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._tell(0, 0, f"All is done. Next look at the account in {print_duration(left)}.")
+            if self._stop.wait(min(left, REST_STEP_S)):
+                return True
+        return self._stop.is_set()
+
     def outcome(self, *, checked: bool = False) -> Outcome:
         """How it ended."""
         tally, totals = self._tally, self.catalog.totals()
@@ -364,8 +375,7 @@ class _Work:
         now = time.monotonic()
         if now - self._told_at >= TICK_S:
             self._told_at = now
-            self._meter.feed(now, self._tally.counts())
-            self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes))
+            self._tell(in_hand, lanes)
         messages: list[Message] = []
         if now - self._renewed_at >= RENEW_EVERY_S:
             self._renewed_at = now
@@ -378,6 +388,10 @@ class _Work:
             self._rate = rate
             messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))
         return messages
+
+    def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
+        self._meter.feed(time.monotonic(), self._tally.counts())
+        self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes, note=note))
 
     def _allowed_rate(self) -> int:
         return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0

@@ -34,13 +34,15 @@ class AzureCredentials:
         endpoint: The blob endpoint, no trailing slash.
         key: Account key, base64, or "".
         sas: SAS token without "?", or "". Comes before the key.
+        ca_file: Certificates to trust when Entra ID is asked; "" for the machine's own.
     """
 
-    def __init__(self, account: str, endpoint: str, *, key: str = "", sas: str = "") -> None:
+    def __init__(self, account: str, endpoint: str, *, key: str = "", sas: str = "", ca_file: str = "") -> None:
         self._account = account
         self._endpoint = endpoint
         self._key = key
         self._sas = sas.lstrip("?")
+        self._ca_file = ca_file
         self._identity: Any = None
 
     @property
@@ -109,7 +111,9 @@ class AzureCredentials:
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
         if self._identity is None:
-            self._identity = DefaultAzureCredential(exclude_interactive_browser_credential=True)
+            self._identity = DefaultAzureCredential(
+                exclude_interactive_browser_credential=True, connection_verify=self._ca_file or True
+            )
         try:
             token = self._identity.get_token(STORAGE_SCOPE)
         except ClientAuthenticationError as error:
