@@ -81,7 +81,7 @@ class Migration:
         with Catalog.create(settings.db_file, _now) as catalog:
             if settings.media_folder is not None:
                 marker = create_marker(settings.media_folder, catalog.nas_id() or uuid.uuid4().hex)
-                catalog.claim(account=settings.azure.account, bucket=settings.target.bucket, nas_id=marker)
+                catalog.claim(nas_id=marker)  # account and bucket when they have answered: a name may be mistyped
         return InitReport(
             str(settings.db_file),
             is_new,
@@ -176,12 +176,12 @@ class Migration:
         settings.apply_environment()
         with Catalog.open(settings.db_file, _now) as catalog:
             nas_door = self._open_nas(catalog) if nas else None
+            self._around.ends.greet(azure=azure, s3=target)
             catalog.claim(
                 account=settings.azure.account if azure else "",
                 bucket=settings.target.bucket if target else "",
                 nas_id=nas_door.id if nas_door else "",
             )
-            self._around.ends.greet(azure=azure, s3=target)
             work = _Work(verb, self._around, catalog, nas_door, azure=azure, target=target)
             catalog.begin_run(verb)
             result = "ended by an error"
