@@ -54,7 +54,7 @@ class Azure:
         System containers (`$root`, `$web`) are listed too; `$logs` and the change feed are the service's own and not.
         """
         asked = {"comp": "list", "maxresults": str(most), "include": "system"} | ({"marker": marker} if marker else {})
-        page = yield from self._page("", asked, "the account's list of containers")
+        page = yield from self._page("", asked, f"the account at {self.access.endpoint}")
         return pages.containers(page), pages.next_marker(page)
 
     def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
@@ -112,6 +112,8 @@ class Azure:
 
         def judged(answer: Response) -> Verdict | None:
             verdict = self._judge(answer, what, blob=False)
+            if verdict is not None and verdict.rule.code == "AZ-403" and not path:  # nothing at all can be listed
+                return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
             if verdict is None:
                 try:
                     parsed[:] = [pages.parse(answer.body)]
@@ -164,8 +166,6 @@ class Azure:
                 ),
                 f"The access to the account ended at {ended}.",
             )
-        if not blob and verdict.rule.code == "AZ-403" and "account" in what:
-            return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
         return verdict
 
 

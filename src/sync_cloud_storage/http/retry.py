@@ -45,9 +45,10 @@ class Verdict(NamedTuple):
     def fault(self, *, used_up: bool = False) -> ScsError:
         """The error to raise."""
         kind = self.rule.then if used_up else self.rule.kind
+        sentence = self.sentence[:1].upper() + self.sentence[1:]
         if kind is Kind.FATAL:
-            return EnvironmentFault(self.rule.code, self.sentence, self.rule.hint)
-        return BlobFault(self.rule.code, self.sentence, self.rule.hint, kind=kind)
+            return EnvironmentFault(self.rule.code, sentence, self.rule.hint)
+        return BlobFault(self.rule.code, sentence, self.rule.hint, kind=kind)
 
 
 class Patience(NamedTuple):
@@ -244,7 +245,7 @@ def ask(
                 if response.offline:
                     raise EnvironmentFault(
                         "NET-OFFLINE",
-                        verdict.sentence,
+                        verdict.fault().sentence,
                         "Check the network and the endpoint's name; nothing was marked failed.",
                     )
                 raise verdict.fault(used_up=True)
@@ -253,5 +254,10 @@ def ask(
             failures += 1
             if failures >= patience.attempts:
                 raise verdict.fault(used_up=True)
-        waits = failures if waiting_since is None else 1 + int((now - waiting_since) // max(patience.first_s, 0.01))
-        yield Pause(patience.pause_s(max(1, min(waits, 12)), retry_after_s(response)))
+        if waiting_since is None:
+            yield Pause(patience.pause_s(failures, retry_after_s(response)))
+            continue
+        waited = now - waiting_since
+        waits = 1 + int(waited // max(patience.first_s, 0.01))
+        pause = patience.pause_s(min(waits, 12), retry_after_s(response))
+        yield Pause(min(pause, patience.offline_s - waited))  # the last try is made when patience ends, not long after
