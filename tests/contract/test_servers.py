@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import clients, fill, install, judge, moto, rclone
+from tests.servers import clients, fill, install, judge, moto, nginx, rclone
 from tests.servers.process import DidNotStartError, serving
 from tests.servers.strict import Given
 
@@ -256,3 +259,39 @@ def test_rclone_judges_too(azurite: AzureAt, account: fill.Account, strict: Stri
     victim = strict.s3.buckets["target"].objects["films/x"]
     victim.content = Given(b"same Bytes")
     assert rclone.check(azurite, strict.s3_at, "target").differing == ["films/x"]
+
+
+def has_nginx() -> bool:
+    """Whether the machine has nginx with Lua."""
+    with contextlib.suppress(FileNotFoundError):
+        return bool(nginx.binary())
+    return False
+
+
+def test_the_fast_cloud_serves_what_was_made_for_it(tmp_path: Path) -> None:
+    """Listing and bytes agree, page by page; an upload is there with its checksum. Without nginx it says what to do."""
+    if not has_nginx():  # it is for benchmarks only
+        with pytest.raises(FileNotFoundError, match="apt-get install nginx-extras"):
+            nginx.binary()
+        return
+    wanted = [("box-1" if number < 5200 else "box-2", f"dir/{number:05}", number % 50) for number in range(5300)]
+    assert nginx.make_blobs(tmp_path / "data", wanted) == sum(size for _, _, size in wanted)
+    with nginx.running(tmp_path / "run", tmp_path / "data") as fast:
+        with fill.Account(fast.azure) as account:
+            listed = [(box, blob) for box in judge.list_containers(account) for blob in judge.list_blobs(account, box)]
+            assert listed == sorted((box, blob) for box, blob, _ in wanted)
+            whole = account.ask("GET", "box-1", "dir/00049")
+            assert (
+                base64.b64decode(whole.headers["content-md5"])
+                == hashlib.md5(whole.body, usedforsecurity=False).digest()
+            )
+            part = account.ask(
+                "GET", "box-1", "dir/00049", headers={"x-ms-range": "bytes=40-48", "If-Match": whole.headers["etag"]}
+            )
+            assert (part.status, part.body) == (206, whole.body[40:])
+            assert account.ask("GET", "box-1", "gone").headers["x-ms-error-code"] == "BlobNotFound"
+        with clients.boto(fast.s3) as client:
+            client.put_object(Bucket="target", Key="a/b", Body=b"123456789", ChecksumAlgorithm="CRC64NVME")
+            head = client.head_object(Bucket="target", Key="a/b", ChecksumMode="ENABLED")
+        assert (head["ContentLength"], head["ChecksumCRC64NVME"]) == (9, "rosUhgp5mIg=")
+        assert (fast.objects / "target/a/b").read_bytes() == b"123456789"

@@ -8,6 +8,8 @@
     nginx.py     a fast imitation of both clouds, for benchmarks only
     strict/      our own strict little cloud, with scripted faults
     fill.py      puts blobs into Azurite, those with hostile names too
+    clients.py   the official clients, set up for a server here
+    endpoints.py where a server is and what it takes as credentials
     judge.py     compares Azure with S3 byte by byte and shares no code with the product
 
 Every starter is a context manager: `with azurite.running(folder) as az: ...`. All listen on loopback only.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.servers.strict.cloud import StrictCloud
 
+_STRETCH = 1 << 18
+
 
 class Action:
     """What happens to a request that a fault hits. By itself: nothing."""
@@ -176,14 +178,15 @@ class Shorten(Action):
 
 @dataclass(frozen=True)
 class Pad(Action):
-    """So many bytes too many, and a Content-Length that fits them, or none."""
+    """So many bytes too many (any number: they cost no memory), and a Content-Length that fits them, or none."""
 
     extra: int
     says_length: bool = True
 
     def on_reply(self, reply: Reply) -> Reply:
         """Tamper with the answer."""
-        body = (piece for part in (reply.body, [bytes(self.extra)]) for piece in part)
+        zeros = (bytes(min(_STRETCH, self.extra - at)) for at in range(0, self.extra, _STRETCH))
+        body = (piece for part in (reply.body, zeros) for piece in part)
         return reply._replace(body=body, size=reply.size + self.extra, says_length=self.says_length)
 
 
@@ -212,7 +215,7 @@ class Flip(Action):
 
 @dataclass(frozen=True)
 class Stall(Action):
-    """After so many bytes of the body, none for so many seconds; then the rest."""
+    """After so many bytes of the body, none for so many seconds; then the rest. After -1: before the headers."""
 
     after: int
     seconds: float

@@ -112,7 +112,7 @@ class Reply(NamedTuple):
     says_length: bool = True
     cut_after: int | None = None  # bytes of the body; then the connection ends
     reset: bool = False  # ... with RST instead of FIN
-    stall_after: int | None = None  # bytes of the body; then nothing for
+    stall_after: int | None = None  # bytes of the body, -1 is before the headers; then nothing for
     stall_s: float = 0.0
     bytes_per_s: int = 0  # slower than that is not possible, 0 is full speed
 
@@ -158,6 +158,8 @@ class Connection:
         *wait* pauses for so many seconds and says whether the cloud is being stopped.
         """
         lines = [f"HTTP/1.1 {reply.status} -", *(f"{name}: {value}" for name, value in reply.headers.items())]
+        if reply.stall_after == -1 and wait(reply.stall_s):
+            return
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8"))
         sent = 0
         pieces = () if request.verb == "HEAD" else _split(reply)
