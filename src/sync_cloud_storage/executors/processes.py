@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.worker import Message, Setup
 
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2)
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_S = 5.0
 
 
@@ -39,15 +41,21 @@ class Processes:
         )  # a fork would copy locks and TLS state of this process's threads
         self._pipes: dict[Connection, int] = {}
         self._children = []
-        for number in range(workers):
-            ours, theirs = context.Pipe()
-            child = context.Process(
-                target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True
-            )
-            child.start()
-            theirs.close()
-            self._pipes[ours] = number
-            self._children.append(child)
+        resource_tracker.ensure_running()  # it would unblock the signals
+        # A child takes a while until it ignores Ctrl-C; what is blocked here is blocked there from the start.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+        try:
+            for number in range(workers):
+                ours, theirs = context.Pipe()
+                child = context.Process(
+                    target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True
+                )
+                child.start()
+                theirs.close()
+                self._pipes[ours] = number
+                self._children.append(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._by_number = {number: pipe for pipe, number in self._pipes.items()}
 
     def send(self, worker: int, message: Message) -> None:
@@ -89,7 +97,7 @@ def work(pipe: Connection, setup: Setup, parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we could ask to die with it
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _FOR_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
     # A pipe that is full must not stop the network: a thread of its own waits for it.
     outbox: SimpleQueue[Report | None] = SimpleQueue()
