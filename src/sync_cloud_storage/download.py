@@ -104,47 +104,42 @@ class Downloader:
             yield from self._azure.read(
                 task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into
             )
-            result = _evidence(task, into.hashed, self._now())
+            result = yield from self._publish(task, temp, _evidence(task, into.hashed, self._now()))
             done = True
         finally:
             if not done:
                 temp.discard()
-        return (yield from self._publish(task, temp, result))
+        return result
 
     def _in_ranges(self, task: Download) -> Story[Downloaded]:
         partial: Partial = yield Aside(self._nas.partial, (task.id, task.etag, task.size_bytes))
-        keep = False
+        # Stopped, or the network is away: the finished ranges are worth keeping. Wrong or outdated bytes are not.
+        end = partial.close
         try:
             had = sum(length for _, length, _ in partial.done)
             md5 = _Follower(partial, Running(md5=True)) if task.content_md5 else None
-            spans = list(_missing(partial.done, task.size_bytes, self._range_bytes))
+            spans = _missing(partial.done, task.size_bytes, self._range_bytes)
             yield Each((self._range(task, partial, span, md5) for span in spans), RANGES_AT_ONCE)
             if md5 is not None:
                 yield from md5.catch_up()
-            whole = combine_all((crc, length) for _, length, crc in sorted(partial.done))
-            crc = crc_to_s3(whole)
+            crc = crc_to_s3(combine_all((crc, length) for _, length, crc in sorted(partial.done)))
             if md5 is not None and md5.hashed.md5_base64 != task.content_md5:
                 raise _WrongBytes(crc)
-            result = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
-            keep = True
-        except (GeneratorExit, ScsError) as error:
-            # Stopped, or the network is away: the finished ranges are worth keeping. Wrong or outdated bytes are not.
-            keep = not isinstance(error, _WrongBytes) and not (
-                isinstance(error, BlobFault) and error.kind is Kind.REPLAN
-            )
-            if keep:
-                partial.close()
+            evidence = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
+            return (yield from self._publish(task, partial, evidence))
+        except BlobFault as fault:
+            if isinstance(fault, _WrongBytes) or fault.kind is Kind.REPLAN or fault.code.startswith("NAS-"):
+                end = partial.discard
             raise
         finally:
-            if not keep:
-                partial.discard()
-        return (yield from self._publish(task, partial, result))
+            end()
 
     def _range(self, task: Download, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> Story[None]:
         into = _RangeOfFile(partial, span)
         yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes, into)
         partial.finished(span[0], span[1] - span[0], into.crc)
         if md5 is not None:
+            md5.arrived(span[0], span[1] - span[0])
             yield from md5.catch_up()
 
     # ------------------------------------------------------------------------------------------- to the disk
@@ -171,18 +166,29 @@ class Downloader:
             try:
                 outcomes[task.id] = _evidence(task, hashed, self._now())
                 temp = self._nas.temp(task.id)
-                temp.write(small.body)
-                publications.append((small, Publication(temp, task.nas_path, task.may_replace)))
             except ScsError as error:
                 outcomes[task.id] = error
+                continue
+            try:
+                temp.write(small.body)
+            except ScsError as error:
+                temp.discard()
+                outcomes[task.id] = error
+            else:
+                publications.append((small, Publication(temp, task.nas_path, task.may_replace)))
         errors = self._nas.publish([publication for _, publication in publications])
         for (small, _), fault in zip(publications, errors, strict=True):
-            if fault is not None and not (fault.code == "NAS-EXISTS" and self._ours(small)):
-                outcomes[small.task.id] = fault
+            if fault is not None and (left := self._unless_ours(small, fault)) is not None:
+                outcomes[small.task.id] = left
         return [outcomes[small.task.id] for small in group]
 
-    def _ours(self, small: _Small) -> bool:
-        return self._holds(small.task, crc_to_s3(crc64nvme(small.body)))
+    def _unless_ours(self, small: _Small, fault: ScsError) -> ScsError | None:
+        """None when the file in the way has the very bytes: an earlier run was killed after the rename."""
+        try:
+            ours = fault.code == "NAS-EXISTS" and self._holds(small.task, crc_to_s3(crc64nvme(small.body)))
+        except ScsError as error:
+            return error
+        return None if ours else fault
 
     def _holds(self, task: Download, crc: str) -> bool:
         """Whether the file at the blob's place has just these bytes: an earlier run was killed after the rename."""
@@ -279,27 +285,36 @@ class _Follower:
         self.hashed = hashed
         self._partial = partial
         self._busy = False
+        self._front = 0  # everything before it is there
+        self._ahead = {offset: length for offset, length, _ in partial.done}  # what lies beyond the front
+        self._advance()
+
+    def arrived(self, offset: int, length: int) -> None:
+        """A range is there."""
+        self._ahead[offset] = length
+        self._advance()
 
     def catch_up(self) -> Story[None]:
         """Hash what has become contiguous; returns at once while another story is at it."""
         if self._busy:
             return
         self._busy = True
-        while (front := self._front()) > self.hashed.size_bytes:
-            yield Aside(self._hash_to, (front,))
+        while self._front > self.hashed.size_bytes:
+            yield Aside(self._hash_to, (self._front,))
         self._busy = False
 
-    def _front(self) -> int:
-        front = self.hashed.size_bytes
-        for offset, length, _ in sorted(self._partial.done):
-            if offset <= front < offset + length:
-                front = offset + length
-        return front
+    def _advance(self) -> None:
+        while (length := self._ahead.pop(self._front, 0)) > 0:
+            self._front += length
 
     def _hash_to(self, front: int) -> None:
         while self.hashed.size_bytes < front:
             offset = self.hashed.size_bytes
-            self.hashed.update(self._partial.read_at(offset, min(HASH_STEP_BYTES, front - offset)))
+            data = self._partial.read_at(offset, min(HASH_STEP_BYTES, front - offset))
+            if not data:
+                text = f'"{self._partial.name}" in .scs/tmp became shorter while it was written. Who else writes there?'
+                raise BlobFault("NAS-SHORT", text, kind=Kind.RETRY)
+            self.hashed.update(data)
 
 
 def _evidence(task: Download, hashed: Running, at_utc: str) -> Downloaded:

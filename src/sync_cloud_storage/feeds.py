@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that large blobs are spread
 WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
 WEIGHT_MOST = 96  # so that a worker has the next large blob in hand while it works on one
+LOOK_COST = 20
 LISTS = 8  # containers that one worker lists at once
 
 
@@ -108,22 +110,33 @@ class Rows:
         wanted: Which containers.
         rounds: Rows that come back to pending (a blob changed, a file was found rotten) are picked up in a later round;
             with False every row is taken once.
+        clock: Monotonic seconds.
     """
 
     window = WINDOW
 
     def __init__(
-        self, fetch: Callable[[int, int], Sequence[Any]], wanted: Callable[[str], bool], *, rounds: bool = True
+        self,
+        fetch: Callable[[int, int], Sequence[Any]],
+        wanted: Callable[[str], bool],
+        *,
+        rounds: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
         self._wanted = wanted
         self._rounds = rounds
+        self._clock = clock
+        self._look_at = 0.0
         self._after = 0
         self._in_hand: set[int] = set()
         self._ready: deque[Any] = deque()
 
     def take(self, room: int) -> list[Task]:
         """The next rows."""
+        began = self._clock()
+        if not self._ready and began < self._look_at:
+            return []
         from_start = self._after == 0
         while len(self._ready) < room:
             found = self._fetch(self._after, max(room, WINDOW))
@@ -133,6 +146,8 @@ class Rows:
                 self._in_hand.update(task.id for task in fresh)
                 self._ready.extend(fresh)
             elif from_start or not self._rounds:
+                # Nothing new in a whole round: looking again may take a twentieth of the time, not all of it.
+                self._look_at = self._clock() + LOOK_COST * (self._clock() - began)
                 break
             else:
                 self._after, from_start = 0, True

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.azure import Azure
     from sync_cloud_storage.http.messages import Story
-    from sync_cloud_storage.model import ListBlobs, ListContainers, Look, Result
+    from sync_cloud_storage.model import Blob, ListBlobs, ListContainers, Look, Place, Result
     from sync_cloud_storage.names import Placement
 
 PAGES_AHEAD = 4  # pages of one container read before the catalog has them: bounds what a fast listing may pile up
@@ -41,7 +41,7 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
                 task.container,
                 marker,
                 next_marker,
-                tuple((blob, placement.place(task.container, blob)) for blob in blobs),
+                tuple(_placed(placement, task.container, blob) for blob in blobs),
             )
             if not next_marker or ahead == PAGES_AHEAD - 1:
                 return page
@@ -56,6 +56,13 @@ def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone]
     """What one blob is now: a listing no longer holds it, or it changed while it was read."""
     blob = yield from azure.look(task.container, task.blob)
     return Seen(task.id, blob) if blob is not None else Gone(task.id, now())
+
+
+def _placed(placement: Placement, container: str, blob: Blob) -> tuple[Blob, Place]:
+    place = placement.place(container, blob)
+    if place.error and not blob.name.isprintable():  # half of a character cannot be stored either
+        blob = blob._replace(name=blob.name.encode("utf-8", "backslashreplace").decode())
+    return blob, place
 
 
 def _check_moves(marker: str, next_marker: str, what: str) -> None:

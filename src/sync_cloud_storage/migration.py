@@ -14,7 +14,7 @@ from sync_cloud_storage.endpoints import Endpoints
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.executors.processes import Processes
 from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
-from sync_cloud_storage.model import Leg
+from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Meter, Outcome, StatusReport
 from sync_cloud_storage.run import Rules, Run, Tally
@@ -346,7 +346,7 @@ class _Work:
             proven=tally.proven,
             unproven=totals.blobs - totals.skipped - tally.proven if checked else 0,
             mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
-            problems=tuple(self.catalog.problems(PROBLEMS_SHOWN)),
+            problems=(*self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, tally.troubles))[:PROBLEMS_SHOWN],
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )
@@ -395,6 +395,11 @@ class _Work:
 
     def _allowed_rate(self) -> int:
         return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0
+
+
+def _trouble(text: str) -> Problem:
+    code, _, sentence = text.partition(": ")
+    return Problem("", "", "s3", code, sentence)
 
 
 def _now() -> datetime:

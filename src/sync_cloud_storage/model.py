@@ -249,12 +249,14 @@ class Checked(NamedTuple):
     """What a `Check` found; "" means as it should be, else `CODE: sentence`. None: not looked at.
 
     `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
+    `trouble`: why one of the two could not be asked, which says nothing about it.
     """
 
     id: int
     nas: str | None
     s3: str | None
     proven: bool = False
+    trouble: str = ""
 
 
 class Failed(NamedTuple):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
+TROUBLES_KEPT = 20
 REPLANS = 5  # a blob that changes this often while we read it is left to a later run
 DRAIN_LIMIT_S = 10.0
 
@@ -65,6 +66,14 @@ class Tally:
         self.failed = 0
         self.bytes_in = 0
         self.bytes_out = 0
+        self.troubles: list[str] = []
+
+    def trouble(self, text: str) -> None:
+        """Something could not be asked; the first few are kept for people."""
+        if text:
+            self.failed += 1
+            if len(self.troubles) < TROUBLES_KEPT:
+                self.troubles.append(text)
 
     def counts(self) -> Counts:
         """For the meter."""
@@ -130,22 +139,27 @@ class Run:
         Raises:
             EnvironmentFault: What made every further step pointless; all results until then are in the catalog.
         """
+        try:
+            self._turn_until_done(feeds)
+        finally:
+            self._settle(feeds)  # also when a tick raises: what was done is done
+        if self._stopped is not None:
+            raise EnvironmentFault(self._stopped.code, self._stopped.sentence, self._stopped.hint)
+
+    def _turn_until_done(self, feeds: Feeds) -> None:
         while True:
             if self._drain_by is None and (self._stopped is not None or self._stopping()):
                 self._drain()
             if self._drain_by is None:
                 self._supply(feeds)
             if self._nothing_left():
-                break
+                return
             for worker, report in self._executor.receive(SETTLE_EVERY_S):
                 self._hear(worker, report)
             self._settle_when_due(feeds)
             for message in self._tick(sum(map(len, self._hands)), sum(self._lanes)):
                 for worker in range(self._executor.workers):
                     self._executor.send(worker, message)
-        self._settle(feeds)
-        if self._stopped is not None:
-            raise EnvironmentFault(self._stopped.code, self._stopped.sentence, self._stopped.hint)
 
     def _nothing_left(self) -> bool:
         if self._drain_by is None:
@@ -262,7 +276,8 @@ class Run:
             case Checked():
                 tally.checked += 1
                 tally.mismatches += bool(result.nas) + bool(result.s3)
-                tally.proven += result.proven and not result.nas and not result.s3
+                tally.proven += result.proven and not (result.nas or result.s3 or result.trouble)
+                tally.trouble(result.trouble)
             case Seen() | Rotten():
                 self._replans[result.id] += 1
                 if self._replans[result.id] > REPLANS:

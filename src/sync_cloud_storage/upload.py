@@ -13,7 +13,7 @@ from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
 from sync_cloud_storage.names import object_key
-from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, HashSink, part_size_for
+from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, HashSink, fits, part_size_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 SMALL_BYTES = 1 << 20  # up to here a file is read whole, with others, away from the network's thread
 PARTS_AT_ONCE = 8
 READ_STEP_BYTES = 1 << 20
+ATTEMPTS = 3  # when the NAS is busy, or somebody ended our upload
+
+ROT = "NAS-ROT"
+_RATHER_THE_FILE = {"S3-DIGEST", "NET"}  # after several attempts it may be the file that is not as it was
 
 
 class Uploader:
@@ -64,28 +68,33 @@ class Uploader:
             return Failed(task.id, Leg.S3, task.etag, "S3-TOO-BIG", text)
         try:
             return (yield from self._bring(task))
-        except _Rot as rot:
-            return Rotten(task.id, rot.code, rot.sentence, task.etag)
         except BlobFault as fault:
+            if fault.code == ROT:
+                return Rotten(task.id, fault.code, fault.sentence, task.etag)
             return Failed(task.id, Leg.S3, task.etag, fault.code, str(fault))
 
     def _bring(self, task: Upload) -> Story[Uploaded]:
         about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
-        if task.size_bytes >= self._multipart_from_bytes:
-            way = self._in_parts
-        else:
+        way = self._in_parts
+        if task.size_bytes < self._multipart_from_bytes:
+            way = self._small if task.size_bytes <= SMALL_BYTES else self._streamed
             if task.upload_id:  # the blob was larger when an upload was begun for it
                 yield from self._end_all(task)
-            way = self._small if task.size_bytes <= SMALL_BYTES else self._streamed
-        try:
-            stored: Stored = yield from way(task, about)
-        except BlobFault as fault:
-            if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN:
-                return (yield from self._adopt(task))
-            if fault.code == "S3-DIGEST":  # rather the NAS than the network: it was tried several times
-                yield Aside(self._check_file, (task,))
-            raise
-        return self._evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                stored: Stored = yield from way(task, about)
+            except BlobFault as fault:
+                if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN:
+                    return self._evidence(task, (yield from self._object(task)), 0)
+                if fault.code in _RATHER_THE_FILE:
+                    yield Aside(self._check_file, (task,))
+                if attempt == ATTEMPTS or not _passes(fault):
+                    raise
+                task = task._replace(upload_id="?" if task.upload_id or fault.code.startswith("S3-") else "")
+            else:
+                return self._evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes)
 
     # ------------------------------------------------------------------------------------------- three ways
 
@@ -96,28 +105,24 @@ class Uploader:
     def _streamed(self, task: Upload, about: Sequence[str]) -> Story[Stored]:
         file: ReadFile = yield Aside(self._open, (task,))
         with file:
-            body = _Span(file, 0, task.size_bytes)
-            stored = yield from self._s3.put(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace)
-            if crc_to_s3(body.crc) != task.crc64nvme:
-                raise _Rot(task)
-        return stored
+            # Hashed before it is sent, which also brings it into memory: an endpoint that checks nothing gets no rot.
+            crc: int = yield Aside(_hash_span, (file, 0, task.size_bytes))
+            if crc_to_s3(crc) != task.crc64nvme:
+                raise _rot(task)
+            body = _Span(file, 0, task.size_bytes, task)
+            return (yield from self._s3.put(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace))
 
     def _in_parts(self, task: Upload, about: Sequence[str]) -> Story[Stored]:
         file: ReadFile = yield Aside(self._open, (task,))
         with file:
-            upload_id, had = yield from self._resume(task)
+            upload_id, had, step = yield from self._resume(task)
             if not upload_id:
                 upload_id = yield from self._s3.open_upload(task.s3_key, about)
                 self._give(UploadOpened(task.id, upload_id))
-            step = max(
-                (part.size_bytes for part in had if part.number == 1),
-                default=part_size_for(task.size_bytes, self._part_bytes),
-            )
             spans = [(offset, min(step, task.size_bytes - offset)) for offset in range(0, task.size_bytes, step)]
-            known = {part.number: part for part in had}
             sent: list[tuple[Part, int]] = yield Each(
                 (
-                    self._part(task, upload_id, number, file, span, known.get(number))
+                    self._part(task, upload_id, number, file, span, had.get(number))
                     for number, span in enumerate(spans, 1)
                 ),
                 PARTS_AT_ONCE,
@@ -125,11 +130,12 @@ class Uploader:
         whole = crc_to_s3(combine_all((crc, length) for (_, crc), (_, length) in zip(sent, spans, strict=True)))
         if whole != task.crc64nvme:
             yield from self._s3.end_upload(task.s3_key, upload_id)
-            raise _Rot(task)
+            raise _rot(task)
+        parts = [part for part, _ in sent]
         try:
             return (
                 yield from self._s3.close_upload(
-                    task.s3_key, upload_id, [part for part, _ in sent], whole, task.size_bytes, replace=task.may_replace
+                    task.s3_key, upload_id, parts, whole, task.size_bytes, replace=task.may_replace
                 )
             )
         except BlobFault as fault:
@@ -147,16 +153,25 @@ class Uploader:
         checksum = crc_to_s3(crc)
         if known is not None and known.size_bytes == span[1] and known.checksum == checksum:
             return known, crc
-        return (yield from self._s3.put_part(task.s3_key, upload_id, number, _Span(file, *span), checksum)), crc
+        body = _Span(file, *span, task)
+        return (yield from self._s3.put_part(task.s3_key, upload_id, number, body, checksum)), crc
 
     # ------------------------------------------------------------------------------------- going on, adopting
 
-    def _resume(self, task: Upload) -> Story[tuple[str, list[Part]]]:
-        """The upload to go on with and the parts it has; others that are open for our key are ended."""
+    def _resume(self, task: Upload) -> Story[tuple[str, dict[int, Part], int]]:
+        """The upload to go on with ("" for none), its parts by number, and the length of its parts."""
+        step = part_size_for(task.size_bytes, self._part_bytes)
         if not task.upload_id:
-            return "", []
-        chosen = yield from self._end_all(task, but=task.upload_id)
-        return (chosen, (yield from self._s3.parts(task.s3_key, chosen))) if chosen else ("", [])
+            return "", {}, step
+        upload_id = yield from self._end_all(task, but=task.upload_id)
+        if not upload_id:
+            return "", {}, step
+        had = {part.number: part for part in (yield from self._s3.parts(task.s3_key, upload_id))}
+        begun = had[1].size_bytes if 1 in had else step
+        if begun == step or fits(begun, task.size_bytes):
+            return upload_id, had, begun
+        yield from self._s3.end_upload(task.s3_key, upload_id)
+        return "", {}, step
 
     def _end_all(self, task: Upload, *, but: str = "") -> Story[str]:
         """End the uploads that are open for our key, *but* one; that one's id if it is open, else ""."""
@@ -168,12 +183,8 @@ class Uploader:
                 yield from self._s3.end_upload(task.s3_key, upload_id)
         return left
 
-    def _adopt(self, task: Upload) -> Story[Uploaded]:
-        """An object is there that we did not know of: ours from a run that was killed, or somebody else's."""
-        stored = yield from self._object(task)
-        return self._evidence(task, stored, 0)
-
     def _object(self, task: Upload) -> Story[Stored]:
+        """An object is there that we did not know of: ours from a run that was killed, or somebody else's."""
         stored = yield from self._s3.look(task.s3_key)
         if stored is None:
             raise BlobFault(
@@ -183,7 +194,7 @@ class Uploader:
             )
         if stored.size_bytes == task.size_bytes and not stored.checksum:
             into = HashSink()
-            yield from self._s3.read(task.s3_key, into)
+            yield from self._s3.read(task.s3_key, task.size_bytes, into)
             stored = stored._replace(checksum=crc_to_s3(into.crc))
         if (stored.size_bytes, stored.checksum) != (task.size_bytes, task.crc64nvme):
             raise BlobFault(
@@ -221,10 +232,10 @@ class Uploader:
         try:
             file = self._nas.open_read(task.nas_path)
         except BlobFault as fault:
-            raise _Rot(task) if fault.code == "NAS-LOST" else fault from None
+            raise _rot(task) if fault.code == "NAS-LOST" else fault from None
         if file.size != task.size_bytes:
             file.close()
-            raise _Rot(task)
+            raise _rot(task)
         return file
 
     def _read_many(self, tasks: Sequence[Upload]) -> Sequence[bytes | ScsError]:
@@ -234,7 +245,7 @@ class Uploader:
                 with self._open(task) as file:
                     body = file.read_at(0, task.size_bytes)
                 if crc_to_s3(crc64nvme(body)) != task.crc64nvme:
-                    raise _Rot(task)
+                    raise _rot(task)
                 bodies.append(body)
             except ScsError as error:
                 bodies.append(error)
@@ -243,41 +254,43 @@ class Uploader:
     def _check_file(self, task: Upload) -> None:
         with self._open(task) as file:
             if crc_to_s3(_hash_span(file, 0, task.size_bytes)) != task.crc64nvme:
-                raise _Rot(task)
-
-
-class _Rot(BlobFault):
-    """The file is not what was downloaded: gone, shorter, or with other bytes."""
-
-    def __init__(self, task: Upload) -> None:
-        super().__init__(
-            "NAS-ROT",
-            f"{_name(task)}: its file on the NAS is gone or no longer has the bytes that were downloaded; "
-            "it will be downloaded again.",
-        )
+                raise _rot(task)
 
 
 class _Span:
-    """Source: bytes of a file, hashed as they are sent."""
+    """Source: bytes of a file as they are sent."""
 
-    def __init__(self, file: ReadFile, offset: int, size_bytes: int) -> None:
+    def __init__(self, file: ReadFile, offset: int, size_bytes: int, task: Upload) -> None:
         self.size_bytes = size_bytes
-        self.crc = 0
         self._file = file
         self._begin = offset
         self._at = 0
+        self._task = task
 
     def read(self, count: int) -> bytes:
         """The next bytes."""
         data = self._file.read_at(self._begin + self._at, min(count, self.size_bytes - self._at))
+        if not data and self._at < self.size_bytes:
+            raise _rot(self._task)  # it became shorter under our hands
         self._at += len(data)
-        self.crc = crc64nvme(data, self.crc)
         return data
 
     def rewind(self) -> None:
         """Start over."""
         self._at = 0
-        self.crc = 0
+
+
+def _passes(fault: BlobFault) -> bool:
+    """Whether another attempt may help: the NAS was busy, or somebody ended our upload."""
+    return (fault.kind is Kind.RETRY and fault.code.startswith("NAS-")) or fault.code in {"S3-UPLOAD", "S3-PART"}
+
+
+def _rot(task: Upload) -> BlobFault:
+    return BlobFault(
+        ROT,
+        f"{_name(task)}: its file on the NAS is gone or no longer has the bytes that were downloaded; "
+        "it will be downloaded again.",
+    )
 
 
 def _hash_span(file: ReadFile, offset: int, length: int) -> int:

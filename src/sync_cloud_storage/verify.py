@@ -17,19 +17,29 @@ if TYPE_CHECKING:
 
 
 def check(task: Check, nas: Nas | None, s3: S3 | None) -> Story[Checked]:
-    """Look at the row's file (size; bytes with `deep`) and object (size and full-object checksum)."""
-    on_nas = (yield Aside(_check_file, (task, nas))) if task.nas_path and nas is not None else None
-    in_s3, proven = (yield from _check_object(task, s3)) if task.s3_key and s3 is not None else (None, False)
-    return Checked(task.id, on_nas, in_s3, proven)
+    """Look at the row's file (size; bytes with `deep`) and object (size and full-object checksum).
+
+    What cannot be asked is no difference: it is `trouble`, and the row is not proven.
+    """
+    on_nas = in_s3 = None
+    proven = False
+    trouble = ""
+    try:
+        if task.nas_path and nas is not None:
+            on_nas = yield Aside(_check_file, (task, nas))
+        if task.s3_key and s3 is not None:
+            in_s3, proven = yield from _check_object(task, s3)
+    except BlobFault as fault:
+        trouble = f"{fault.code}: {fault}"
+    return Checked(task.id, on_nas, in_s3, proven, trouble)
 
 
 def _check_file(task: Check, nas: Nas) -> str:
     try:
-        if not task.deep:
-            size, crc = nas.size_of(task.nas_path), None
-        else:
-            size, crc = nas.hash_file(task.nas_path)
+        size, crc = nas.hash_file(task.nas_path) if task.deep else (nas.size_of(task.nas_path), None)
     except BlobFault as fault:
+        if fault.code not in {"NAS-LOST", "NAS-TYPE"}:
+            raise
         return f"{fault.code}: {fault.sentence}"
     if size is None:
         return f"NAS-LOST: the file '{task.nas_path}' is not on the NAS."
@@ -42,18 +52,15 @@ def _check_file(task: Check, nas: Nas) -> str:
 
 def _check_object(task: Check, s3: S3) -> Story[tuple[str, bool]]:
     """What is wrong with the object ("" if nothing), and whether its bytes are proven."""
-    try:
-        stored = yield from s3.look(task.s3_key)
-        if stored is not None and not stored.checksum and task.deep and stored.size_bytes == task.size_bytes:
-            into = HashSink()
-            yield from s3.read(task.s3_key, into)
-            stored = stored._replace(checksum=crc_to_s3(into.crc))
-    except BlobFault as fault:
-        return f"{fault.code}: {fault.sentence}", False
+    stored = yield from s3.look(task.s3_key)
     if stored is None:
         return f"S3-LOST: there is no object '{task.s3_key}'.", False
     if stored.size_bytes != task.size_bytes:
         return f"S3-SIZE: the object '{task.s3_key}' has {stored.size_bytes} bytes, the blob {task.size_bytes}.", False
+    if not stored.checksum and task.deep:
+        into = HashSink()
+        yield from s3.read(task.s3_key, task.size_bytes, into)
+        stored = stored._replace(checksum=crc_to_s3(into.crc))
     if stored.checksum and stored.checksum != task.crc64nvme:
         return (
             f"S3-DIGEST: the object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.",

@@ -178,11 +178,9 @@ class Worker:
         while self._queue and self._weight < most:
             self._begin(*self._queue.popleft())
         self.pump.turn(min(longest_s, REPORT_EVERY_S) if self.pump.active else longest_s)
-        if (
-            self._drain_by is not None
-            and not self.drained
-            and (not self.pump.active or self._clock() >= self._drain_by)
-        ):
+        if self.drained:
+            return
+        if self._drain_by is not None and (not self.pump.active or self._clock() >= self._drain_by):
             self.pump.cancel()
             self.drained = True
             self._report()
@@ -210,7 +208,10 @@ class Worker:
                 self._over.append(ticket)
                 self._give(value)
 
-        self.pump.start(self._story(task), over)
+        try:
+            self.pump.start(self._story(task), over)
+        except RuntimeError as mistake:  # a task for a door that this worker was not given
+            over(None, mistake)
 
     def _story(self, task: Task) -> Story[Any]:
         match task:

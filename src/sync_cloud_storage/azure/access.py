@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -11,6 +12,15 @@ from sync_cloud_storage.errors import EnvironmentFault
 SAS_LIFE = timedelta(days=7)
 SKEW = timedelta(minutes=15)
 STORAGE_SCOPE = "https://storage.azure.com/.default"
+
+_LETTERS = {
+    ("sp", "r"): "reading (sp=r)",
+    ("sp", "l"): "listing (sp=l)",
+    ("ss", "b"): "the blob service (ss=b)",
+    ("srt", "s"): "the account's list of containers (srt=s)",
+    ("srt", "c"): "containers (srt=c)",
+    ("srt", "o"): "blobs (srt=o)",
+}
 
 
 class AzureAccess(NamedTuple):
@@ -68,14 +78,19 @@ class AzureCredentials:
                 "AZURE_STORAGE_SAS_TOKEN is not a SAS token: it has no signature (sig=).",
                 "Copy the whole token again.",
             )
-        lacking = [
-            name for letter, name in (("r", "read (r)"), ("l", "list (l)")) if letter not in fields.get("sp", "rl")
-        ]
-        if lacking:
+        wanted = {"sp": "rl", "ss": "b", "srt": "sco"}
+        for field, letters in wanted.items():
+            missing = [letter for letter in letters if letter not in fields.get(field, letters)]
+            if missing:
+                raise EnvironmentFault(
+                    "AZ-SAS",
+                    f"The SAS token does not allow {' and '.join(_LETTERS[field, letter] for letter in missing)}.",
+                    "Make an account SAS with sp=rl, srt=sco, ss=b.",
+                )
+        starts = _utc(fields.get("st", ""))
+        if starts is not None and starts > now:
             raise EnvironmentFault(
-                "AZ-SAS",
-                f"The SAS token has no permission to {' and '.join(lacking)}.",
-                "Make one with sp=rl, srt=sco, ss=b.",
+                "AZ-SAS", f"The SAS token begins only at {fields['st']}.", "Wait, or check this machine's clock."
             )
         expires = _utc(fields.get("se", ""))
         if expires is not None and expires <= now:
@@ -90,6 +105,8 @@ class AzureCredentials:
         from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas  # noqa: PLC0415 - half a second to import
 
         try:
+            if not base64.b64decode(self._key, validate=True):
+                raise ValueError("it is empty")  # noqa: TRY301 - the same trouble for the same person
             sas = generate_account_sas(
                 self._account,
                 self._key,
@@ -107,16 +124,16 @@ class AzureCredentials:
         return AzureAccess(self._endpoint, sas=sas, expires=(now + SAS_LIFE).timestamp())
 
     def _from_identity(self) -> AzureAccess:
-        from azure.core.exceptions import ClientAuthenticationError  # noqa: PLC0415 - as above
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - as above
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
-        if self._identity is None:
-            self._identity = DefaultAzureCredential(
-                exclude_interactive_browser_credential=True, connection_verify=self._ca_file or True
-            )
         try:
+            if self._identity is None:
+                self._identity = DefaultAzureCredential(
+                    exclude_interactive_browser_credential=True, connection_verify=self._ca_file or True
+                )
             token = self._identity.get_token(STORAGE_SCOPE)
-        except ClientAuthenticationError as error:
+        except (AzureError, ValueError) as error:
             raise EnvironmentFault(
                 "AZ-ENTRA",
                 f"No way into account '{self._account}': no key and no SAS is set, and Entra ID gave no token.",

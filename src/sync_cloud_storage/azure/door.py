@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from sync_cloud_storage.azure import pages
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.azure.access import AzureAccess
     from sync_cloud_storage.http.messages import Story
     from sync_cloud_storage.model import Blob, Container
+
+T = TypeVar("T")
 
 API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Encoded="true"`) came with 2021-02-12
 PAGE_MOST = 5000  # the service's own maximum
@@ -54,31 +56,38 @@ class Azure:
         System containers (`$root`, `$web`) are listed too; `$logs` and the change feed are the service's own and not.
         """
         asked = {"comp": "list", "maxresults": str(most), "include": "system"} | ({"marker": marker} if marker else {})
-        page = yield from self._page("", asked, f"the account at {self.access.endpoint}")
-        return pages.containers(page), pages.next_marker(page)
+        return (yield from self._page("", asked, f"the account at {self.access.endpoint}", pages.containers))
 
     def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
         """One page of a container's blobs from *marker* on, and the next marker ("" at the end)."""
         asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | (
             {"marker": marker} if marker else {}
         )
-        page = yield from self._page(quote(container, safe="$"), asked, f"the list of container '{container}'")
-        return pages.blobs(page), pages.next_marker(page)
+        what = f"the list of container '{container}'"
+        return (yield from self._page(quote(container, safe="$"), asked, what, pages.blobs))
 
     def look(self, container: str, name: str) -> Story[Blob | None]:
         """The blob as it is now; None when the account has no such blob."""
         what = _name(container, name)
+        path = _path(container, name)
+        found: list[Blob] = []
+
+        def judged(answer: Response) -> Verdict | None:
+            verdict = self._judge(answer, what, blob=True)
+            if verdict is None:
+                try:
+                    found[:] = [pages.described(name, answer.headers)]
+                except ValueError as error:
+                    return Verdict(_STRANGER, f"{what}: its properties cannot be read ({error}).")
+            return verdict
+
         try:
-            answer = yield from ask(
-                lambda: self._request("HEAD", _path(container, name)),
-                lambda r: self._judge(r, what, blob=True),
-                self._patience,
-            )
+            yield from ask(lambda: self._request("HEAD", path), judged, self._patience)
         except BlobFault as fault:
             if fault.code in {"AZ-404-GONE", "AZ-404-CONTAINER", "HTTP-404"}:
                 return None
             raise
-        return pages.described(name, answer.headers)
+        return found[0]
 
     def read(
         self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None
@@ -92,6 +101,7 @@ class Azure:
         """
         begin, end = span
         what = _name(container, name)
+        path = _path(container, name)
         whole = begin == 0 and end == size_bytes
         headers = (f'If-Match: "{etag}"',) if whole else (f'If-Match: "{etag}"', f"x-ms-range: bytes={begin}-{end - 1}")
 
@@ -101,14 +111,12 @@ class Azure:
             )
 
         def request() -> Request:
-            return self._request(
-                "GET", _path(container, name), headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16)
-            )
+            return self._request("GET", path, headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
 
         return (yield from ask(request, judged, self._patience))
 
-    def _page(self, path: str, asked: dict[str, str], what: str) -> Story[Any]:
-        parsed: list[Any] = []
+    def _page(self, path: str, asked: dict[str, str], what: str, entries: Callable[[Any], T]) -> Story[tuple[T, str]]:
+        found: list[tuple[T, str]] = []
 
         def judged(answer: Response) -> Verdict | None:
             verdict = self._judge(answer, what, blob=False)
@@ -116,7 +124,8 @@ class Azure:
                 return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
             if verdict is None:
                 try:
-                    parsed[:] = [pages.parse(answer.body)]
+                    page = pages.parse(answer.body)
+                    found[:] = [(entries(page), pages.next_marker(page))]
                 except ValueError as error:
                     return Verdict(_BAD_PAGE, f"{what}: a page of the listing cannot be read ({error}).")
             return verdict
@@ -124,7 +133,7 @@ class Azure:
         yield from ask(
             lambda: self._request("GET", path, query=asked, max_body_bytes=LIST_BODY_MAX), judged, self._patience
         )
-        return parsed[0]
+        return found[0]
 
     def _request(
         self,
@@ -152,19 +161,24 @@ class Azure:
 
     def _judge(self, answer: Response, what: str, *, blob: bool) -> Verdict | None:
         verdict = judge(answer, what, AZURE)
+        # A proxy's 404 must not pass for Azure's word that a blob is gone, nor its login page for a blob.
+        stranger = 200 <= answer.status < 500 and answer.status != 407 and not answer.header("x-ms-request-id")
+        if stranger or (verdict is None and blob and not answer.header("etag")):
+            return Verdict(
+                _STRANGER, f"{what}: the answer ({answer.status}) does not come from Azure (no request id or ETag)."
+            )
         if verdict is None:
-            if not answer.header("x-ms-request-id") or (blob and not answer.header("etag")):
-                return Verdict(_STRANGER, f"{what}: the answer does not come from Azure (no request id or ETag).")
             return None
-        if verdict.rule.code in {"AZ-AUTH", "AUTH-403"} and 0 < self.access.expires <= self._wall():
-            ended = datetime.fromtimestamp(self.access.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ended = 0 < self.access.expires <= self._wall()
+        if verdict.rule.code in {"AZ-AUTH", "AUTH-403"} and self.access.sas and ended:
+            when = datetime.fromtimestamp(self.access.expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             return Verdict(
                 Rule(
                     Kind.FATAL,
                     "AZ-AUTH-EXPIRED",
                     "Put a new SAS into AZURE_STORAGE_SAS_TOKEN and run the same command; nothing was marked failed.",
                 ),
-                f"The access to the account ended at {ended}.",
+                f"The access to the account ended at {when}.",
             )
         return verdict
 
@@ -193,7 +207,10 @@ def _right_bytes(
 
 
 def _path(container: str, name: str) -> str:
-    return f"{quote(container, safe='$')}/{quote(name, safe='/~')}"
+    try:
+        return f"{quote(container, safe='$')}/{quote(name, safe='/~')}"
+    except UnicodeEncodeError as error:
+        raise BlobFault("AZ-NAME", "The name has half of a character, which no address can hold.") from error
 
 
 def _name(container: str, name: str) -> str:

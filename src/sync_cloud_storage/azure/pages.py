@@ -33,9 +33,13 @@ def parse(body: bytes) -> Any:
     if b"<!DOCTYPE" in body[:1000]:
         raise ValueError("it has a DTD")
     try:
-        return etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except etree.XMLSyntaxError as error:
         raise ValueError(str(error)) from error
+    # Without its last element a page that was cut off would pass for the last page of a listing.
+    if root.tag != "EnumerationResults" or root.find("NextMarker") is None:
+        raise ValueError("it is not the whole page of a listing")
+    return root
 
 
 def containers(page: Any) -> tuple[Container, ...]:
@@ -52,7 +56,11 @@ def containers(page: Any) -> tuple[Container, ...]:
 
 
 def blobs(page: Any) -> list[Blob]:
-    """The blobs of a page."""
+    """The blobs of a page.
+
+    Raises:
+        ValueError: An entry lacks what every blob has.
+    """
     listed = page.find("Blobs")
     return [_blob(node) for node in listed if node.tag == "Blob"] if listed is not None else []
 
@@ -63,10 +71,14 @@ def next_marker(page: Any) -> str:
 
 
 def described(name: str, head: dict[str, str]) -> Blob:
-    """The blob that the answer to a HEAD describes."""
+    """The blob that the answer to a HEAD describes.
+
+    Raises:
+        ValueError: It has no length.
+    """
     return Blob(
         name,
-        int(head.get("content-length", "0")),
+        int(head.get("content-length", "")),
         head.get("etag", "").strip('"'),
         iso(head.get("last-modified", "")),
         head.get("content-md5", ""),
@@ -92,10 +104,13 @@ def _blob(node: Any) -> Blob:
             properties = {entry.tag: entry.text for entry in child if entry.text}
         elif child.tag == "Metadata" and len(child):
             metadata = _json({entry.tag: entry.text or "" for entry in child})
+    size, etag = properties.get("Content-Length", ""), properties.get("Etag", "").strip('"')
+    if not (name and size.isdecimal() and etag):
+        raise ValueError(f"the entry of blob '{name[:200]}' lacks its name, length or ETag")
     return Blob(
         name,
-        int(properties.get("Content-Length", "0")),
-        properties.get("Etag", "").strip('"'),
+        int(size),
+        etag,
         iso(properties.get("Last-Modified", "")),
         properties.get("Content-MD5", ""),
         _json({ours: properties[theirs] for theirs, ours in PROPERTIES.items() if theirs in properties}),

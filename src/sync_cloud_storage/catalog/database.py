@@ -18,6 +18,9 @@ CACHE_KIB = 64 * 1024  # measured with benchmarks/catalog.py: 16 MiB is slower f
 
 _MINIMUM = (3, 33, 0)
 
+# A record with a nonsensical length or text makes Python's module raise what is no error of SQLite's.
+_FOREIGN = (sqlite3.Error, MemoryError, UnicodeDecodeError)
+
 _CORRUPT_HINT = (
     "It was left as it is. Keep a copy, then put back a backup from beside it, or start over with `scs clean`: files "
     "and objects that are right are adopted, not copied again."
@@ -76,7 +79,7 @@ class Database:
         """All rows of a query."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except (sqlite3.Error, MemoryError) as error:
+        except _FOREIGN as error:
             raise self._ours(error) from error
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -88,21 +91,21 @@ class Database:
         """The rows of a query one by one, for those that may be millions."""
         try:
             yield from self._connection.execute(sql, values)
-        except (sqlite3.Error, MemoryError) as error:
+        except _FOREIGN as error:
             raise self._ours(error) from error
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """One statement; how many rows it changed."""
         try:
             return self._connection.execute(sql, values).rowcount
-        except (sqlite3.Error, MemoryError) as error:
+        except _FOREIGN as error:
             raise self._ours(error) from error
 
     def many(self, sql: str, values: Iterable[Sequence[Any]]) -> int:
         """One statement for each of *values*; how many rows they changed in all."""
         try:
             return self._connection.executemany(sql, values).rowcount
-        except (sqlite3.Error, MemoryError) as error:
+        except _FOREIGN as error:
             raise self._ours(error) from error
 
     def script(self, sql: str) -> None:
@@ -110,7 +113,7 @@ class Database:
         try:
             # `executescript` would commit a transaction that is open, so the script brings its own.
             self._connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nCOMMIT;")
-        except (sqlite3.Error, MemoryError) as error:
+        except _FOREIGN as error:
             self._undo()
             raise self._ours(error) from error
 
@@ -146,7 +149,7 @@ class Database:
         with suppress(sqlite3.Error):
             self._connection.rollback()
 
-    def _ours(self, error: sqlite3.Error | MemoryError) -> ScsError:
+    def _ours(self, error: Exception) -> ScsError:
         reason = str(error).rstrip(".")
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else sqlite3.SQLITE_FORMAT  # no code: text that is no UTF-8, and such

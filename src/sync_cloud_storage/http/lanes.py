@@ -31,7 +31,7 @@ class Lanes:
     ) -> None:
         self.most = most
         self.rate = rate
-        self._limit = float(start or most)
+        self._limit = float(min(start or most, most))
         self._clock = clock
         self._cut_at = -1.0
 
@@ -40,9 +40,9 @@ class Lanes:
         """Requests that may be in flight now, at least 1."""
         return int(self._limit)
 
-    def share(self, in_flight: int) -> int:
-        """Bytes a second for one more transfer among *in_flight*; 0 is no limit."""
-        return max(1024, self.rate // in_flight) if self.rate else 0
+    def share(self, transfers: int) -> int:
+        """Bytes a second for one of so many transfers; 0 is no limit."""
+        return max(1024, self.rate // transfers) if self.rate else 0
 
     def learn(self, answer: Response | None) -> None:
         """Take an answer into account; None for one that our own side broke off."""

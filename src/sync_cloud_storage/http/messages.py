@@ -61,8 +61,8 @@ class Line(NamedTuple):
     userpwd: str = ""
 
     def __repr__(self) -> str:
-        """Without the secret."""
-        return f"Line(proxy={self.proxy!r}, sigv4={self.sigv4!r})"
+        """Without what may be secret: the key, and the password in a proxy's address."""
+        return f"Line(raw_path={self.raw_path}, sigv4={self.sigv4!r})"
 
 
 class Request(NamedTuple):
@@ -80,6 +80,10 @@ class Request(NamedTuple):
     source: Source | None = None
     sink: Sink | None = None
     max_body_bytes: int = 1 << 20
+
+    def __repr__(self) -> str:
+        """Without what may be secret: the query and the headers."""
+        return f"Request({self.method} {self.url.partition('?')[0]})"
 
 
 class Response(NamedTuple):

@@ -7,12 +7,14 @@ come back to it.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import select
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -78,10 +80,11 @@ class Pump:
         self, lanes: Lanes, *, stall_s: float = 60.0, threads: int = 4, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.lanes = lanes
-        self.active = 0  # stories not yet over (children not counted)
         self.bytes_in = 0
         self.bytes_out = 0
         self._clock = clock
+        self._told: set[_Telling] = set()  # top-level stories that are not over
+        self._closed = False
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer)
@@ -106,6 +109,11 @@ class Pump:
     # ------------------------------------------------------------------------------------------------ outside
 
     @property
+    def active(self) -> int:
+        """Stories that are not over; children are not counted."""
+        return len(self._told)
+
+    @property
     def in_flight(self) -> int:
         """Requests on the wire now."""
         return len(self._in_flight)
@@ -117,13 +125,14 @@ class Pump:
 
     def start(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
         """Begin a story; *done* gets its value, or the exception that ended it."""
-        self.active += 1
 
         def over(value: Any, error: BaseException | None) -> None:
-            self.active -= 1
+            self._told.discard(telling)
             done(value, error)
 
-        self._ready.append((_Telling(story, over), None, None))
+        telling = _Telling(story, over)
+        self._told.add(telling)
+        self._ready.append((telling, None, None))
 
     def turn(self, longest_s: float) -> None:
         """Let everything that can go on go on, then wait for the next event, *longest_s* at most."""
@@ -134,23 +143,19 @@ class Pump:
         self._go_on()
 
     def cancel(self) -> None:
-        """End all stories where they stand; their `done` is not called."""
-        tellings = (
-            {telling for _, telling in self._in_flight.values()}
-            | {t for _, t in self._waiting}
-            | {t for t, _, _ in self._ready}
-        )
-        tellings |= {t for _, _, t in self._timers} | {t for _, group in self._groups.values() for _, t in group}
-        self._waiting.clear()
-        self._ready.clear()
-        self._timers.clear()
-        self._groups.clear()
-        for telling in tellings:
+        """End all stories where they stand; their `done` is not called. What is aside ends unheard."""
+        for telling in list(self._told):
             self._drop(telling)
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._told.clear()
+        for waiting in (self._waiting, self._ready, self._timers, self._groups):
+            waiting.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """End all stories and let go of all connections."""
+        """End all stories and let go of all connections; again is nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self.cancel()
         self._transfers.close()
         self._multi.close()
@@ -185,7 +190,10 @@ class Pump:
             telling.over = True
             telling.done(None, failure)
         else:
-            self._obey(command, telling)
+            try:
+                self._obey(command, telling)
+            except Exception as failure:  # noqa: BLE001 - a command that cannot be obeyed is the story's own mistake
+                self._ready.append((telling, None, failure))
 
     def _obey(self, command: Command, telling: _Telling) -> None:
         if isinstance(command, Request):
@@ -197,19 +205,25 @@ class Pump:
             self._send_aside(lambda: command.function(*command.arguments), [telling], lambda value: [value])
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
-        else:
+        elif command.at_once > 0:
             telling.siblings = _Siblings(telling, command.stories, command.at_once)
             self._next_siblings(telling.siblings)
+        else:
+            raise ValueError(f"{command.at_once} stories at once")
 
     # --------------------------------------------------------------------------------------------- children
 
     def _next_siblings(self, family: _Siblings) -> None:
         while len(family.open) < family.at_once:
-            nxt = next(family.left, None)
+            try:
+                nxt = next(family.left, None)
+            except Exception as failure:  # noqa: BLE001 - what gives the stories failed: it is the parent's
+                self._end_family(family, failure)
+                return
             if nxt is None:
                 break
             number, story = nxt
-            child = _Telling(story, lambda value, error, number=number: self._child_over(family, number, value, error))  # type: ignore[misc]
+            child = _Telling(story, partial(self._child_over, family, number))
             family.open[number] = child
             self._ready.append((child, None, None))
         if not family.open:
@@ -221,7 +235,10 @@ class Pump:
         if error is None:
             family.values[number] = value
             self._next_siblings(family)
-            return
+        else:
+            self._end_family(family, error)
+
+    def _end_family(self, family: _Siblings, error: BaseException) -> None:
         for child in family.open.values():
             self._drop(child)
         family.open.clear()
@@ -238,15 +255,17 @@ class Pump:
         if telling.siblings is not None:
             for child in telling.siblings.open.values():
                 self._drop(child)
-        telling.story.close()
+        with contextlib.suppress(Exception):  # the others must be ended too
+            telling.story.close()
 
     # ---------------------------------------------------------------------------------------------- threads
 
     def _gather(self, function: Callable[..., Any], group: list[tuple[Any, _Telling]]) -> None:
-        items = [item for item, telling in group if not telling.over]
-        tellings = [telling for _, telling in group if not telling.over]
-        if items:
-            self._send_aside(lambda: function(items), tellings, list)
+        there = [(item, telling) for item, telling in group if not telling.over]
+        for start in range(0, len(there), GROUP_MAX):
+            part = there[start : start + GROUP_MAX]
+            items = [item for item, _ in part]
+            self._send_aside(partial(function, items), [telling for _, telling in part], list)
 
     def _send_aside(
         self, work: Callable[[], Any], tellings: list[_Telling], spread: Callable[[Any], Sequence[Any]]
@@ -256,10 +275,15 @@ class Pump:
         def run() -> None:
             try:
                 values = list(spread(work()))
+                if len(values) != len(tellings):
+                    raise ValueError(f"{len(values)} values for {len(tellings)} stories")  # noqa: TRY301
             except Exception as error:  # noqa: BLE001 - raised again in the stories
                 values = [error] * len(tellings)
+            except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
+                values = [RuntimeError(f"a thread ended with {error!r}")] * len(tellings)
             self._came_back.put(lambda: self._back(tellings, values))
-            os.eventfd_write(self._bell, 1)
+            with contextlib.suppress(OSError):  # the pump was closed meanwhile
+                os.eventfd_write(self._bell, 1)
 
         self._threads.submit(run)
 
@@ -281,7 +305,12 @@ class Pump:
             request, telling = self._waiting.popleft()
             if telling.over:
                 continue
-            transfer = self._transfers.begin(request, self.lanes.share(len(self._in_flight) + 1))
+            expected = min(self.lanes.limit, len(self._in_flight) + len(self._waiting) + 1)
+            try:
+                transfer = self._transfers.begin(request, self.lanes.share(expected))
+            except Exception as failure:  # noqa: BLE001 - this request cannot be made; others can
+                self._ready.append((telling, None, failure))
+                continue
             telling.transfer = transfer
             self._in_flight[transfer.curl] = (transfer, telling)
             self._multi.add_handle(transfer.curl)

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
-from sync_cloud_storage.http.lanes import THROTTLED
 from sync_cloud_storage.http.messages import Pause, Request, Response
 from sync_cloud_storage.http.transfer import CertificateRefused
 
@@ -78,6 +77,9 @@ BY_STATUS = {
     401: Rule(Kind.RETRY, "AUTH-401", _ACCESS, then=Kind.FATAL),
     403: Rule(Kind.FATAL, "AUTH-403", _ACCESS),
     404: Rule(Kind.PERMANENT, "HTTP-404"),
+    407: Rule(
+        Kind.FATAL, "PROXY", "The proxy wants a name and a password: https_proxy=http://name:password@host:port."
+    ),
     408: Rule(Kind.RETRY, "HTTP-408", _AGAIN),
     409: Rule(Kind.PERMANENT, "HTTP-409"),
     412: Rule(Kind.REPLAN, "CHANGED"),
@@ -239,7 +241,7 @@ def ask(
         if verdict.rule.kind is not Kind.RETRY:
             raise verdict.fault()
         now = patience.clock()
-        if response.offline or response.status in THROTTLED:
+        if response.offline or verdict.rule.code == "THROTTLED":
             waiting_since = now if waiting_since is None else waiting_since
             if now - waiting_since >= patience.offline_s:
                 if response.offline:

@@ -13,10 +13,17 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 20
 BUFFER_BYTES = 512 << 10  # libcurl's largest: fewer, larger pieces for hashing and writing
-MAX_HEADER_BYTES = 64 << 10
 MAX_POOLS = 12
 
-_OFFLINE = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY})
+_OFFLINE = frozenset(
+    {
+        pycurl.E_COULDNT_CONNECT,
+        pycurl.E_COULDNT_RESOLVE_HOST,
+        pycurl.E_COULDNT_RESOLVE_PROXY,
+        pycurl.E_SSL_CONNECT_ERROR,  # a handshake that is cut off: a load balancer that restarts
+    }
+)
+_TOO_SLOW = "Operation too slow"  # libcurl's words for a stall; every other time-out is one of connecting
 _CERTIFICATE = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR})
 
 
@@ -65,7 +72,9 @@ class Transfer:
         if code in _CERTIFICATE:
             self.failure = CertificateRefused(text)
         if code:
-            return Response(0, {}, body, broken=text or f"libcurl error {code}", offline=code in _OFFLINE)
+            no_answer = code == pycurl.E_OPERATION_TIMEDOUT and _TOO_SLOW not in text
+            offline = code in _OFFLINE or no_answer
+            return Response(0, {}, body, broken=text or f"libcurl error {code}", offline=offline)
         return Response(self._status(), self._headers(), body)
 
     def _status(self) -> int:
@@ -75,12 +84,16 @@ class Transfer:
 
     def _headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
+        in_head = False
         for line in self._lines:
             name, colon, value = line.partition(b":")
-            if colon:
-                found[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
-            elif line.startswith(b"HTTP/"):
+            if line.startswith(b"HTTP/"):
                 found.clear()  # an interim answer (100 Continue) came before
+                in_head = True
+            elif not line.strip():
+                in_head = False  # what follows are trailers, which must not pass for the head's
+            elif colon and in_head:
+                found[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
         return found
 
     def _write(self, data: bytes) -> int:

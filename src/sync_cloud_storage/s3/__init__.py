@@ -12,6 +12,17 @@ from __future__ import annotations
 from sync_cloud_storage.s3.access import AwsChain, S3Access
 from sync_cloud_storage.s3.answers import HashSink, Part, Stored
 from sync_cloud_storage.s3.door import S3
-from sync_cloud_storage.s3.objects import MAX_OBJECT_BYTES, Profile, part_size_for
+from sync_cloud_storage.s3.objects import MAX_OBJECT_BYTES, Profile, fits, part_size_for
 
-__all__ = ["MAX_OBJECT_BYTES", "S3", "AwsChain", "HashSink", "Part", "Profile", "S3Access", "Stored", "part_size_for"]
+__all__ = [
+    "MAX_OBJECT_BYTES",
+    "S3",
+    "AwsChain",
+    "HashSink",
+    "Part",
+    "Profile",
+    "S3Access",
+    "Stored",
+    "fits",
+    "part_size_for",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
@@ -20,6 +19,12 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.http.messages import Sink, Story
     from sync_cloud_storage.s3.access import S3Access
+
+
+_ODD = Rule(Kind.RETRY, "S3-ANSWER")
+_STRANGER = Rule(
+    Kind.RETRY, "CAPTIVE-PORTAL", "A proxy or portal seems to answer in place of S3; check the proxy.", then=Kind.FATAL
+)
 
 
 class S3:
@@ -57,29 +62,38 @@ class S3:
                 return Verdict(S3_TABLE["InvalidAccessKeyId"], f"The {what} refuses these credentials (403).")
             return verdict
 
-        yield from ask(lambda: self._request("HEAD", None), judged, self._patience)
+        yield from self._ask("HEAD", None, judged=judged)
 
     def look(self, key: str) -> Story[Stored | None]:
-        """The object as the endpoint describes it; None when there is none."""
+        """The object as the endpoint describes it; None when there is none.
+
+        Raises:
+            BlobFault: S3-403: there is one that we may not see, or none and no right to know that (s3:ListBucket).
+        """
+
+        def judged(answer: Response) -> Verdict | None:
+            if answer.status == 403:  # without a body, so without a code; access as such was tried on the bucket
+                return Verdict(S3_TABLE["AccessDenied"], f"object '{key}': the service answered 403 to HEAD.")
+            return self._judge(key)(answer)
+
         try:
-            answer = yield from ask(
-                lambda: self._request("HEAD", key, headers=("x-amz-checksum-mode: ENABLED",)),
-                self._judge(key),
-                self._patience,
-            )
+            answer = yield from self._ask("HEAD", key, headers=("x-amz-checksum-mode: ENABLED",), judged=judged)
         except BlobFault as fault:
             if fault.code == "HTTP-404":
                 return None
             raise
         return answers.stored(answer)
 
-    def read(self, key: str, sink: Sink) -> Story[None]:
-        """The whole object into *sink*."""
-        yield from ask(
-            lambda: self._request("GET", key, sink=sink, max_body_bytes=MAX_OBJECT_BYTES),
-            self._judge(key),
-            self._patience,
-        )
+    def read(self, key: str, size_bytes: int, sink: Sink) -> Story[None]:
+        """The whole object, of *size_bytes*, into *sink*."""
+
+        def judged(answer: Response) -> Verdict | None:
+            verdict = self._judge(key)(answer)
+            if verdict is None and sink.received != size_bytes:
+                return Verdict(_ODD, f"object '{key}': {sink.received} bytes arrived instead of {size_bytes}.")
+            return verdict
+
+        yield from self._ask("GET", key, sink=sink, max_body_bytes=MAX_OBJECT_BYTES, judged=judged)
 
     def put(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
         """Store an object whole; the endpoint checks *crc* on arrival.
@@ -92,17 +106,9 @@ class S3:
             replace: Whether an object that is there already may be written over; if not, BlobFault S3-EXISTS (REPLAN).
         """
         lines = (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
-        source = body if not isinstance(body, bytes) else None
-        size = body.size_bytes if not isinstance(body, bytes) else len(body)
-        answer = yield from ask(
-            lambda: self._request(
-                "PUT", key, headers=lines, body=body if isinstance(body, bytes) else b"", source=source
-            ),
-            self._judge(key),
-            self._patience,
-        )
+        answer = yield from self._ask("PUT", key, headers=lines, body=body, judged=self._judge_stored(key))
         return Stored(
-            size,
+            len(body) if isinstance(body, bytes) else body.size_bytes,
             answer.header("etag").strip('"'),
             answer.header("x-amz-checksum-crc64nvme"),
             answer.header("x-amz-version-id"),
@@ -113,59 +119,53 @@ class S3:
     def open_upload(self, key: str, about: Sequence[str]) -> Story[str]:
         """Begin a multipart upload whose full-object CRC64NVME S3 will check; its id."""
         lines = ("x-amz-checksum-algorithm: CRC64NVME", "x-amz-checksum-type: FULL_OBJECT", *about)
-        answer = yield from ask(
-            lambda: self._request("POST", key, {"uploads": ""}, lines), self._judge(key), self._patience
-        )
+        attempts: list[Response] = []
+
+        def judged(answer: Response) -> Verdict | None:
+            attempts.append(answer)
+            verdict = self._judge(key)(answer)
+            if verdict is None and not answers.text(answer.body, "UploadId"):
+                return Verdict(_ODD, f"object '{key}': the endpoint opened a multipart upload without giving its id.")
+            return verdict
+
+        answer = yield from self._ask("POST", key, {"uploads": ""}, headers=lines, judged=judged)
         upload_id = answers.text(answer.body, "UploadId")
-        if not upload_id:
-            raise BlobFault(
-                "S3-ANSWER", f"object '{key}': the endpoint opened a multipart upload without giving its id."
-            )
+        if len(attempts) > 1:  # an answer that was lost may have opened one that nobody knows
+            for other in (yield from self.open_uploads(key)):
+                if other != upload_id:
+                    yield from self.end_upload(key, other)
         return upload_id
 
     def open_uploads(self, key: str) -> Story[list[str]]:
         """Ids of the multipart uploads that are open for exactly this key, oldest first."""
-        answer = yield from ask(
-            lambda: self._request("GET", None, {"uploads": "", "prefix": key}, max_body_bytes=8 * MIB),
-            self._judge(key),
-            self._patience,
-        )
-        return [
-            answers.child(node, "UploadId")
-            for node in answers.nodes(answer.body, "Upload")
-            if answers.child(node, "Key") == key
-        ]
+        # Of the keys that begin so, this one comes first, so the first page has all of its uploads.
+        answer = yield from self._ask("GET", None, {"uploads": "", "prefix": key}, max_body_bytes=8 * MIB)
+        found = answers.nodes(answer.body, "Upload")
+        return [answers.child(node, "UploadId") for node in found if answers.child(node, "Key") == key]
 
     def parts(self, key: str, upload_id: str) -> Story[list[Part]]:
         """What an open upload holds already."""
         found: list[Part] = []
         asked = {"uploadId": upload_id}
         while True:
-            request = partial(self._request, "GET", key, dict(asked), max_body_bytes=8 * MIB)
-            answer = yield from ask(request, self._judge(key), self._patience)
+            answer = yield from self._ask("GET", key, dict(asked), max_body_bytes=8 * MIB)
             found += map(answers.listed_part, answers.nodes(answer.body, "Part"))
-            asked["part-number-marker"] = answers.text(answer.body, "NextPartNumberMarker")
-            if answers.text(answer.body, "IsTruncated") != "true" or not asked["part-number-marker"]:
+            marker = answers.text(answer.body, "NextPartNumberMarker")
+            if answers.text(answer.body, "IsTruncated") != "true" or marker in {"", asked.get("part-number-marker")}:
                 return found
+            asked["part-number-marker"] = marker
 
     def put_part(self, key: str, upload_id: str, number: int, source: Source, crc: str) -> Story[Part]:
         """Send one part; the endpoint checks *crc* on arrival."""
         asked = {"partNumber": str(number), "uploadId": upload_id}
         lines = (f"x-amz-checksum-crc64nvme: {crc}",)
-        answer = yield from ask(
-            lambda: self._request("PUT", key, asked, lines, source=source), self._judge(key), self._patience
-        )
+        answer = yield from self._ask("PUT", key, asked, headers=lines, body=source, judged=self._judge_stored(key))
         return Part(number, source.size_bytes, answer.header("etag").strip('"'), crc)
 
     def close_upload(
         self, key: str, upload_id: str, parts: Sequence[Part], crc: str, size_bytes: int, *, replace: bool
     ) -> Story[Stored]:
         """Make the parts one object; the endpoint holds the combined checksum of its parts against *crc*."""
-        listed = "".join(
-            f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_part_sum(part)}</Part>'
-            for part in parts
-        )
-        body = f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'.encode()
         lines = (
             f"x-amz-checksum-crc64nvme: {crc}",
             "x-amz-checksum-type: FULL_OBJECT",
@@ -175,15 +175,12 @@ class S3:
         )
 
         def judged(answer: Response) -> Verdict | None:
-            if (
-                answer.status == 200 and b"<Error>" in answer.body
-            ):  # documented: the 200 was sent before the work was done
-                return judge(answer._replace(status=500), f"object '{key}'", S3_TABLE)
-            return self._judge(key)(answer)
+            # Documented: the 200 may be sent before the work is done, and then be followed by an error.
+            late = answer.status == 200 and b"<Error>" in answer.body
+            return self._judge(key)(answer._replace(status=500) if late else answer)
 
-        answer = yield from ask(
-            lambda: self._request("POST", key, {"uploadId": upload_id}, lines, body), judged, self._patience
-        )
+        body = _listed(parts)
+        answer = yield from self._ask("POST", key, {"uploadId": upload_id}, headers=lines, body=body, judged=judged)
         return Stored(
             size_bytes,
             answers.text(answer.body, "ETag").strip('"'),
@@ -194,9 +191,7 @@ class S3:
     def end_upload(self, key: str, upload_id: str) -> Story[None]:
         """Give up a multipart upload and the parts it holds; quiet when it is already gone."""
         try:
-            yield from ask(
-                lambda: self._request("DELETE", key, {"uploadId": upload_id}), self._judge(key), self._patience
-            )
+            yield from self._ask("DELETE", key, {"uploadId": upload_id})
         except BlobFault as fault:
             if fault.code not in {"S3-UPLOAD", "HTTP-404"}:
                 raise
@@ -210,34 +205,65 @@ class S3:
     def _conditions(self, replace: bool) -> tuple[str, ...]:  # noqa: FBT001 - named at every call of put and close_upload
         return () if replace else ("If-None-Match: *",)
 
-    def _judge(self, key: str) -> Callable[[Response], Verdict | None]:
-        return lambda answer: judge(answer, f"object '{key}'", S3_TABLE)
+    def _judge(self, key: str | None) -> Callable[[Response], Verdict | None]:
+        what = f"object '{key}'" if key is not None else f"bucket '{self._profile.bucket}'"
+        return lambda answer: judge(answer, what, S3_TABLE)
 
-    def _request(
+    def _judge_stored(self, key: str) -> Callable[[Response], Verdict | None]:
+        """Whoever stored something says its ETag; a proxy's login page does not."""
+
+        def judged(answer: Response) -> Verdict | None:
+            verdict = self._judge(key)(answer)
+            if verdict is None and not answer.header("etag"):
+                return Verdict(_STRANGER, f"object '{key}': the answer does not come from S3 (no ETag).")
+            return verdict
+
+        return judged
+
+    def _ask(
         self,
         method: str,
         key: str | None,
         query: dict[str, str] | None = None,
-        headers: Sequence[str] = (),
-        body: bytes = b"",
         *,
-        source: Source | None = None,
+        headers: Sequence[str] = (),
+        body: bytes | Source = b"",
         sink: Sink | None = None,
         max_body_bytes: int = 1 << 16,
-    ) -> Request:
-        access = self.access
-        url = self._base + (
-            f"/{quote(key, safe='/~')}" if key is not None else "/" if not self._profile.path_style else ""
-        )
+        judged: Callable[[Response], Verdict | None] | None = None,
+    ) -> Story[Response]:
+        """One request about an object, or about the bucket (*key* None), until it is answered."""
+        url = self._base + ("" if key is None and self._profile.path_style else "/" + _quoted(key or ""))
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
         lines = ["x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers]
-        if access.token:
-            lines.append(f"x-amz-security-token: {access.token}")
-        if method in {"PUT", "POST"} and not any(line.startswith("Content-Type:") for line in lines):
+        if method in {"PUT", "POST"} and not any(line.startswith("Content-Type") for line in lines):
             lines.append("Content-Type: application/octet-stream")  # else libcurl says that it is a form
-        line = self._line._replace(userpwd=f"{access.key}:{access.secret}")
-        return Request(method, url, line, tuple(lines), body, source, sink, max_body_bytes)
+        data, source = (body, None) if isinstance(body, bytes) else (b"", body)
+
+        def request() -> Request:
+            access = self.access  # may have been renewed since the last attempt
+            token = (f"x-amz-security-token: {access.token}",) if access.token else ()
+            line = self._line._replace(userpwd=f"{access.key}:{access.secret}")
+            return Request(method, url, line, (*lines, *token), data, source, sink, max_body_bytes)
+
+        return (yield from ask(request, judged or self._judge(key), self._patience))
+
+
+def _quoted(key: str) -> str:
+    try:
+        return quote(key, safe="/~")
+    except UnicodeEncodeError as error:
+        raise BlobFault("S3-NAME", "The key has half of a character, which no address can hold.") from error
+
+
+def _listed(parts: Sequence[Part]) -> bytes:
+    rows = "".join(
+        f'<Part><PartNumber>{part.number}</PartNumber><ETag>"{escape(part.etag)}"</ETag>{_part_sum(part)}</Part>'
+        for part in parts
+    )
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return f'<CompleteMultipartUpload xmlns="{namespace}">{rows}</CompleteMultipartUpload>'.encode()
 
 
 def _part_sum(part: Part) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from email.header import Header
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -14,6 +15,10 @@ MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 * MIB
 MAX_OBJECT_BYTES = 53_687_091_200_000  # 48.8 TiB, since 2025-12; the service itself has the last word
 METADATA_MAX_BYTES = 2048
+MAX_PART_BYTES = 5 << 30
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2
+_MEND = "Change it at the source, then sync again."
 
 _FOLLOWS = {  # what goes with the object; nothing else of a blob may become a header (no ACL, no redirect)
     "content-type": "Content-Type",
@@ -50,7 +55,12 @@ def part_size_for(size_bytes: int, preferred_bytes: int = 0) -> int:
     """
     needed = -(-size_bytes // MAX_PARTS)
     chosen = max(preferred_bytes or 16 * MIB, needed, MIN_PART_BYTES)
-    return -(-chosen // MIB) * MIB
+    return min(-(-chosen // MIB) * MIB, MAX_PART_BYTES)
+
+
+def fits(part_bytes: int, size_bytes: int) -> bool:
+    """Whether an object of *size_bytes* can be sent in parts of *part_bytes*."""
+    return MIN_PART_BYTES <= part_bytes <= MAX_PART_BYTES and -(-size_bytes // part_bytes) <= MAX_PARTS
 
 
 def about_object(profile: Profile, headers: str, metadata: str, original_name: str = "") -> list[str]:
@@ -66,20 +76,19 @@ def about_object(profile: Profile, headers: str, metadata: str, original_name: s
         BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing is dropped silently.
     """
     lines = [
-        f"{_FOLLOWS[name]}: {_line_safe(value)}"
+        _line(_FOLLOWS[name], _line_safe(value))
         for name, value in (json.loads(headers) if headers else {}).items()
         if name in _FOLLOWS
     ]
     pairs = {name.lower(): value for name, value in (json.loads(metadata) if metadata else {}).items()}
-    if original_name:
+    if original_name and "scs-name" not in pairs:
         pairs["scs-name"] = quote(original_name, safe="/")
-    if sum(len(name) + len(value.encode()) for name, value in pairs.items()) > METADATA_MAX_BYTES:
-        raise BlobFault(
-            "S3-METADATA",
-            "The blob has more than the 2 KB of user metadata that S3 takes.",
-            "Shorten its metadata at the source, then sync again.",
-        )
-    lines += [f"x-amz-meta-{name}: {_line_safe(value)}" for name, value in pairs.items()]
+    if odd := [name for name in pairs if not _TOKEN.fullmatch(name)]:
+        raise BlobFault("S3-METADATA", f"The metadata name '{odd[0]}' cannot stand in a header.", _MEND)
+    sent = {name: _line_safe(value) for name, value in pairs.items()}
+    if sum(len(name) + len(value) for name, value in sent.items()) > METADATA_MAX_BYTES:
+        raise BlobFault("S3-METADATA", "The blob has more than the 2 KB of user metadata that S3 takes.", _MEND)
+    lines += [_line(f"x-amz-meta-{name}", value) for name, value in sent.items()]
     chosen = {
         "x-amz-storage-class": profile.storage_class,
         "x-amz-acl": profile.acl,
@@ -90,12 +99,17 @@ def about_object(profile: Profile, headers: str, metadata: str, original_name: s
     return lines + [f"{name}: {value}" for name, value in chosen.items() if value]
 
 
+def _line(name: str, value: str) -> str:
+    return f"{name}: {value}" if value else f"{name};"  # libcurl's way to send a header with an empty value
+
+
 def _line_safe(value: str) -> str:
     """A value as a header line takes it: RFC 2047 where it is not ASCII (Source: S3 "User-defined metadata")."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
-        raise BlobFault(
-            "S3-METADATA",
-            "A property or metadata value of the blob has control characters, which no header can carry.",
-            "Mend it at the source, then sync again.",
-        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BlobFault("S3-METADATA", "A metadata value of the blob has half of a character.", _MEND) from error
+    if any((ord(char) < 32 and char != "\t") or ord(char) == 127 for char in value):
+        text = "A property or metadata value of the blob has control characters, which no header can carry."
+        raise BlobFault("S3-METADATA", text, _MEND)
     return value if value.isascii() else Header(value, "utf-8", maxlinelen=10**6).encode()
