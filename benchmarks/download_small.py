@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 import tempfile
@@ -41,6 +42,7 @@ def main() -> None:
     wish.add_argument("--rounds", type=int, default=5)
     wish.add_argument("--result", type=Path, default=RESULT, metavar="FILE")
     asked = wish.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave by the same door as Ctrl-C: servers and files go
     memory = Path("/dev/shm")  # noqa: S108 - tmpfs, in a folder of our own
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None, prefix="scs-bench-") as name:
         folder = Path(name)
