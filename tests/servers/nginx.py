@@ -120,10 +120,12 @@ def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = No
     def command(port: int) -> list[str]:
         nonlocal s3_port
         s3_port = free_port()
+        files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20)
         words = {
             "USER": "user root;" if os.geteuid() == 0 else "",
             "WORKERS": str(workers),
-            "FILES": str(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            "FILES": str(files),
+            "KEPT": str(files // 2),  # open files that it keeps; the other half is for connections
             "SHARED": str(_SHARED_MIB),
             "FOLDER": str(folder),
             "DATA": str(data),
