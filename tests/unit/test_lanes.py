@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +73,15 @@ def test_without_a_rate_there_is_no_share() -> None:
     """No limit of the rate is 0 for libcurl; with one, nobody gets less than lets it live."""
     assert Lanes(4).share(3) == 0
     assert Lanes(4, rate=4000).share(4) >= 1000
+
+
+@pytest.mark.parametrize("transfers", [1, 3, 32])
+def test_shares_make_the_rate(transfers: int) -> None:
+    """So many transfers that each have their share are together as fast as the rate, and no faster."""
+    lanes = Lanes(32, rate=32_000_000)
+    assert 0.99 * lanes.rate <= transfers * lanes.share(transfers) <= lanes.rate
+
+
+def test_begin_with_no_more_than_the_most() -> None:
+    """More lanes to begin with than there may be are as many as there may be."""
+    assert Lanes(4, start=10).limit == 4

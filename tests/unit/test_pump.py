@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together
-from sync_cloud_storage.http.pump import Pump
+from sync_cloud_storage.http.pump import GROUP_MAX, Pump
 from tests.unit.peer import CLOSE, RESET, Peer, reply
 from tests.unit.telling import Ended, new_pump, pumped, turn_until
 
@@ -51,6 +53,16 @@ def nothing() -> Story[str]:
     """A story that asks for nothing."""
     return "at once"
     yield Pause(0)  # type: ignore[unreachable]
+
+
+@contextmanager
+def collected_by_hand() -> Iterator[None]:
+    """Nothing is tidied up by chance in here."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Sink:
@@ -754,3 +766,226 @@ def test_cancel_ends_leaves_and_drops_what_comes_back() -> None:
         assert ended.count == 0
         assert pump.in_flight == 0
     pump.close()
+
+
+def test_cancel_ends_what_is_aside() -> None:
+    """A story whose work is aside is closed by `cancel` at once, and does not go on when the thread comes back."""
+    pump = Pump(Lanes(1))
+    went: list[str] = []
+    hold = threading.Event()
+
+    def story() -> Story[None]:
+        try:
+            yield Aside(hold.wait, (10,))
+            went.append("on")
+        finally:
+            went.append("closed")
+
+    pump.start(story(), Ended())
+    pump.turn(0)
+    with collected_by_hand():
+        pump.cancel()
+        assert went == ["closed"]
+    hold.set()
+    for _ in range(3):
+        pump.turn(0.01)
+    assert went == ["closed"]
+    pump.close()
+
+
+def test_cancel_ends_parents_and_children() -> None:
+    """`cancel` ends a whole family at once, not when the garbage collector comes by; nothing is active then."""
+    pump = Pump(Lanes(4))
+    closed: list[str] = []
+
+    def told(name: str, command: Callable[[], Any]) -> Story[None]:
+        try:
+            yield command()
+        finally:
+            closed.append(name)
+
+    family = Each((told("child", lambda: Pause(60)) for _ in range(2)), 2)
+    pump.start(told("parent", lambda: family), Ended())
+    pump.turn(0)
+    assert pump.active == 1
+    with collected_by_hand():
+        pump.cancel()
+        assert sorted(closed) == ["child", "child", "parent"]
+    assert pump.active == 0
+    pump.close()
+
+
+def test_one_that_will_not_close_does_not_save_the_others() -> None:
+    """A story that raises while it is ended does not keep `cancel` from ending the rest."""
+    pump = Pump(Lanes(4))
+    closed: list[int] = []
+
+    def bad() -> Story[None]:
+        try:
+            yield Pause(60)
+        finally:
+            raise OSError("stale")
+
+    def good() -> Story[None]:
+        try:
+            yield Pause(60)
+        finally:
+            closed.append(1)
+
+    for story in (bad, good) * 5:
+        pump.start(story(), Ended())
+    pump.turn(0)
+    pump.cancel()
+    pump.close()
+    assert len(closed) == 5
+
+
+def test_close_again_is_nothing() -> None:
+    """A pump can be closed twice."""
+    pump = Pump(Lanes(1))
+    pump.close()
+    pump.close()
+    assert pump.active == 0
+
+
+# ------------------------------------------------------------------------------------------- what cannot be obeyed
+
+
+def test_request_that_cannot_be_made(pump: Pump) -> None:
+    """A header line that is no ASCII fails its own story, and not the pump or the next one."""
+    ended = Ended()
+    with Peer(lambda _: reply(200)) as peer:
+        pump.start(fetch(peer.url, headers=("x-amz-meta-größe: 1",)), ended)
+        pump.start(fetch(peer.url), ended)
+        turn_until(pump, lambda: ended.count == 2)
+    assert (len(ended.errors), [answer.status for answer in ended.values]) == (1, [200])
+    assert (pump.in_flight, pump.active) == (0, 0)
+
+
+def test_source_that_cannot_start_over(pump: Pump) -> None:
+    """A source whose rewind fails fails its story, and leaves nothing in flight."""
+
+    class Stale(Source):
+        def rewind(self) -> None:
+            raise OSError("stale")
+
+    with pytest.raises(OSError, match="stale"):
+        pumped(pump, asked(Request("PUT", "http://127.0.0.1:1/", Line(), source=Stale(b"abc"))))
+    assert (pump.in_flight, pump.active) == (0, 0)
+
+
+@pytest.mark.parametrize("width", [0, -1])
+def test_each_without_width(pump: Pump, width: int) -> None:
+    """No stories at once is a mistake that is raised in the story, not a wait for ever."""
+
+    def parent() -> Story[Any]:
+        return (yield Each(iter([nothing()]), width))
+
+    with pytest.raises(ValueError, match="at once"):
+        pumped(pump, parent())
+
+
+def test_nonsense_is_no_command(pump: Pump) -> None:
+    """A story that yields what is no command is told so."""
+
+    def story() -> Story[None]:
+        yield None  # type: ignore[misc]
+
+    with pytest.raises(AttributeError):
+        pumped(pump, story())
+
+
+def test_stories_that_cannot_be_made(pump: Pump) -> None:
+    """When the iterator behind an `Each` fails, the parent is told, and the children that run are ended."""
+
+    def children() -> Iterator[Story[Any]]:
+        yield nothing()
+        raise LookupError("making")
+
+    def parent() -> Story[str]:
+        try:
+            yield Each(children(), 2)
+        except LookupError:
+            return "told"
+        return "not told"
+
+    assert pumped(pump, parent()) == ["told"]
+
+
+def test_child_that_will_not_close(pump: Pump) -> None:
+    """A sibling that raises while it is ended does not hide the failure that ended it."""
+
+    def bad() -> Story[None]:
+        try:
+            yield Pause(60)
+        finally:
+            raise OSError("stale")
+
+    def fails() -> Story[None]:
+        yield Pause(0)
+        raise LookupError
+
+    def parent() -> Story[str]:
+        try:
+            yield Each(iter([bad(), fails()]), 2)
+        except LookupError:
+            return "told"
+        return "not told"
+
+    assert pumped(pump, parent()) == ["told"]
+
+
+@pytest.mark.parametrize("values", [[], [1, 2]], ids=["too few", "too many"])
+def test_together_with_another_number_of_values(pump: Pump, values: list[int]) -> None:
+    """Work that gives back another number of values than it got items fails the story: no value is anybody's guess."""
+
+    def work(group: Sequence[int]) -> list[int]:
+        return values
+
+    def story() -> Story[Any]:
+        return (yield Together(work, 1))
+
+    with pytest.raises(ValueError, match="1 stories"):
+        pumped(pump, story())
+
+
+def test_groups_are_not_too_large() -> None:
+    """However many stories wait for the same work, no call gets more than GROUP_MAX items."""
+    sizes: list[int] = []
+
+    def work(group: Sequence[int]) -> list[int]:
+        sizes.append(len(group))
+        return list(group)
+
+    def story(number: int) -> Story[int]:
+        got: int = yield Together(work, number)
+        return got
+
+    for pump in new_pump():
+        assert sorted(pumped(pump, *(story(number) for number in range(1000)))) == list(range(1000))
+    assert max(sizes) <= GROUP_MAX
+
+
+def test_thread_that_exits(pump: Pump) -> None:
+    """Work aside that raises SystemExit ends its story with an error: nobody waits for ever."""
+
+    def work() -> None:
+        raise SystemExit(3)
+
+    def story() -> Story[None]:
+        yield Aside(work)
+
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        pumped(pump, story())
+
+
+def test_rate_is_shared_by_those_that_wait() -> None:
+    """Transfers that begin in the same moment share the rate: together they are not faster than it."""
+    size, rate = 60_000, 400_000
+    pump = Pump(Lanes(8, rate=rate))
+    with Peer(lambda _: reply(200, bytes(size))) as peer:
+        begun = time.monotonic()
+        pumped(pump, *(fetch(peer.url) for _ in range(8)))
+        took = time.monotonic() - begun
+    pump.close()
+    assert took > 0.5 * 8 * size / rate

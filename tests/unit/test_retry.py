@@ -327,3 +327,19 @@ def test_exceptions_of_a_sink_pass_through() -> None:
     with pytest.raises(EnvironmentFault) as raised:
         Asking([EnvironmentFault("NAS-FULL", "full")]).answer()
     assert raised.value.code == "NAS-FULL"
+
+
+def test_proxy_that_wants_a_password_stops_the_run() -> None:
+    """A 407 is the proxy's word about all requests, not a blob's fault."""
+    verdict = judge(response(407), "blob 'b'", AZURE)
+    assert verdict is not None
+    assert (verdict.rule.kind, verdict.rule.code) == (FATAL, "PROXY")
+
+
+def test_last_try_comes_when_patience_ends() -> None:
+    """Waiting for an endpoint ends at the end of the patience, not up to a minute and more later."""
+    asking = Asking([OFFLINE] * 99, offline_s=100.0)
+    begun = asking.clock.now
+    with pytest.raises(EnvironmentFault):
+        asking.answer()
+    assert asking.clock.now - begun == pytest.approx(100.0)
