@@ -30,6 +30,9 @@ _SCS = Path(sysconfig.get_path("scripts")) / "scs"
 NO_CODES = {"AWS4-HMAC-SHA256", "ISO-8859-1", "UTF-8", "UNSIGNED-PAYLOAD"}  # words that only look like one
 
 
+_NO_VERBS = {"did", "in", "itself", "never", "that"}  # words that follow the program's name in a sentence
+
+
 def _texts(tree: ast.AST) -> Iterator[tuple[str, bool]]:
     """Every text constant, and whether something is put in behind it (an f-string)."""
     inside = set()
@@ -75,6 +78,20 @@ def test_every_verb_is_in_the_documents(verb: str) -> None:
     """A verb that `scs --help` shows is explained in the README or in docs/."""
     places = [file for file in DOCUMENTS if re.search(rf"\bscs {re.escape(verb)}\b", file.read_text())]
     assert places, f"`scs {verb}` stands in no document"
+
+
+def test_no_sentence_names_a_verb_that_is_not_there() -> None:
+    """A hint that sends a person to `scs something` names a verb of this version."""
+    sources = [file.read_text() for file in SOURCE.rglob("*.py")]
+    named = {
+        word
+        for text in sources
+        for constant, _ in _texts(ast.parse(text))
+        for word in re.findall(r"\bscs ([a-z][a-z-]+)", constant)
+    }
+    documented = {word for file in DOCUMENTS for word in re.findall(r"`scs ([a-z][a-z-]+)", file.read_text())}
+    assert "sync" in named & documented
+    assert (named | documented) - _NO_VERBS - set(APP.commands) == set()
 
 
 @pytest.mark.parametrize("name", sorted({name for one in TABLE for name in (*one.env, one.toml) if name}))

@@ -21,7 +21,7 @@ FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 AS_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
-_CHANGED = "Such a path is never given out: was the catalog changed by hand? scs doctor."
+_CHANGED = "Such a path is never given out: was the catalog changed by hand?"
 _HELD = 256  # descriptors; far below the usual limit of 1,024 together with temporary files and sockets
 
 
