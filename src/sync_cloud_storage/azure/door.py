@@ -35,6 +35,7 @@ _BAD_PAGE = Rule(
     "AZ-LIST-XML",
     "Run again; if it stays so, list the container with another tool to see which name breaks it.",
 )
+_ANYBODYS_WORD = frozenset({407, 408, 429})  # a gateway on the way may say these, and means what it says
 _OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "")
 
 
@@ -162,7 +163,9 @@ class Azure:
     def _judge(self, answer: Response, what: str, *, blob: bool) -> Verdict | None:
         verdict = judge(answer, what, AZURE)
         # A proxy's 404 must not pass for Azure's word that a blob is gone, nor its login page for a blob.
-        stranger = 200 <= answer.status < 500 and answer.status != 407 and not answer.header("x-ms-request-id")
+        stranger = (
+            200 <= answer.status < 500 and answer.status not in _ANYBODYS_WORD and not answer.header("x-ms-request-id")
+        )
         if stranger or (verdict is None and blob and not answer.header("etag")):
             return Verdict(
                 _STRANGER, f"{what}: the answer ({answer.status}) does not come from Azure (no request id or ETag)."

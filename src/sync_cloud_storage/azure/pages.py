@@ -29,13 +29,13 @@ def parse(body: bytes) -> Any:
     Raises:
         ValueError: It is no XML that a listing can be.
     """
-    # Entities are not expanded (billion laughs, XXE): an entity needs a DTD, and a DTD has no place in a listing.
-    if b"<!DOCTYPE" in body[:1000]:
-        raise ValueError("it has a DTD")
     try:
-        root = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+        root: Any = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except etree.XMLSyntaxError as error:
         raise ValueError(str(error)) from error
+    # Entities are not expanded (billion laughs, XXE): an entity needs a DTD, and a DTD has no place in a listing.
+    if root.getroottree().docinfo.doctype:
+        raise ValueError("it has a DTD")
     # Without its last element a page that was cut off would pass for the last page of a listing.
     if root.tag != "EnumerationResults" or root.find("NextMarker") is None:
         raise ValueError("it is not the whole page of a listing")
@@ -43,8 +43,12 @@ def parse(body: bytes) -> Any:
 
 
 def containers(page: Any) -> tuple[Container, ...]:
-    """The containers of a page, without the service's own."""
-    return tuple(
+    """The containers of a page, without the service's own.
+
+    Raises:
+        ValueError: An entry has no name.
+    """
+    found = tuple(
         Container(
             node.findtext("Name") or "",
             iso(node.findtext("Properties/Last-Modified") or ""),
@@ -53,6 +57,9 @@ def containers(page: Any) -> tuple[Container, ...]:
         for node in page.iterfind("Containers/Container")
         if node.findtext("Name") not in SYSTEM_CONTAINERS
     )
+    if not all(container.name for container in found):
+        raise ValueError("the entry of a container lacks its name")
+    return found
 
 
 def blobs(page: Any) -> list[Blob]:
