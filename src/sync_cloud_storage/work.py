@@ -1,0 +1,253 @@
+"""`Work`: one verb while it works. It has the catalog, the ends and the workers, and keeps what was done so far.
+
+`migration.py` says what a verb does; here is what all verbs need for it: feeds, rules, access that is renewed, the rate of the
+hour, and somebody who is told how it goes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sync_cloud_storage.errors import UsageFault
+from sync_cloud_storage.executors.processes import Processes
+from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
+from sync_cloud_storage.model import Leg, Problem
+from sync_cloud_storage.progress import Meter, Outcome
+from sync_cloud_storage.run import Rules, Run, Tally
+from sync_cloud_storage.units import print_duration
+from sync_cloud_storage.worker import Rate, Renew, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sync_cloud_storage.catalog import Catalog
+    from sync_cloud_storage.endpoints import Endpoints
+    from sync_cloud_storage.executors import Executor
+    from sync_cloud_storage.nas import Nas
+    from sync_cloud_storage.progress import Progress
+    from sync_cloud_storage.settings import Settings
+    from sync_cloud_storage.worker import Message
+
+LANES_AUTO = 128  # requests in flight over all workers; they begin with fewer and learn
+WORKERS_MOST = 8
+TICK_S = 0.25
+RENEW_EVERY_S = 30.0
+REST_STEP_S = 1.0
+PROBLEMS_SHOWN = 20
+
+
+class Stop(Protocol):
+    """Says whether, and by which signal, a person wants the run to stop."""
+
+    signal_name: str
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait *timeout* seconds at most for that; whether to stop."""
+        ...
+
+
+class Around(NamedTuple):
+    """What every verb has around it."""
+
+    settings: Settings
+    ends: Endpoints
+    listener: Callable[[Progress], None]
+    stop: Stop
+
+
+class Work:
+    """One verb at work: the catalog, the workers, and what was done so far."""
+
+    def __init__(
+        self, verb: str, around: Around, catalog: Catalog, nas: Nas | None, *, azure: bool, target: bool
+    ) -> None:
+        self.catalog = catalog
+        self._verb = verb
+        self._settings, self._ends, self._listener, self._stop = around
+        self._nas = nas
+        self._azure = azure
+        self._target = target
+        self._tally = Tally()
+        self._wanted: Callable[[str], bool] = lambda _: True
+        self._began_s = time.monotonic()
+        self._meter = Meter(verb, self._began_s)
+        self._told_at = self._renewed_at = self._began_s
+        self._rate = self._allowed_rate()
+        self._executor: Executor | None = None
+
+    def close(self) -> None:
+        """End the workers and let go of the NAS."""
+        if self._executor is not None:
+            self._executor.close()
+        if self._nas is not None:
+            self._nas.sweep(self.catalog.is_pending_download)
+            self._nas.close()
+
+    # ------------------------------------------------------------------------------------------------- feeds
+
+    def only(self, containers: tuple[str, ...]) -> None:
+        """Look at these containers and no others; none named: at all.
+
+        Raises:
+            UsageFault: One of them is not in the catalog.
+        """
+        unknown = [name for name in containers if not self.catalog.has_container(name)]
+        if unknown:
+            raise UsageFault(
+                "CONTAINER-UNKNOWN",
+                f"There is no container '{unknown[0]}' in the catalog of account '{self._settings.azure.account}'.",
+                "Check the name; `scs sync containers` lists the account's containers anew.",
+            )
+        if containers:
+            self._wanted = frozenset(containers).__contains__
+
+    def prepare(self, *, retry_failed: bool, leg: Leg | None = None) -> None:
+        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
+        if retry_failed:
+            self.catalog.retry_failed(leg)
+            self.catalog.redo_mismatched()
+        if self._nas is not None:
+            self._nas.sweep(self.catalog.is_pending_download)
+
+    def list_containers(self) -> None:
+        """Bring the account's containers up to date."""
+        self.drive(Feeds(containers=Containers(self.catalog)))
+
+    def listings(self) -> Listings:
+        """Pending containers."""
+        return Listings(self.catalog, self._wanted)
+
+    def looks(self) -> Rows:
+        """Rows that a listing should have shown and did not: the source is asked about each."""
+        return Rows(self.catalog.pending_looks, self._wanted)
+
+    def downloads(self) -> Rows:
+        """Pending blobs."""
+        overwrite = self._settings.overwrite
+        return Rows(
+            lambda after, limit: [
+                t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_downloads(after, limit)
+            ],
+            self._wanted,
+        )
+
+    def uploads(self) -> Rows:
+        """Files that wait for S3."""
+        overwrite = self._settings.overwrite
+        from_bytes = self._settings.transfer.multipart_from_bytes
+        return Rows(
+            lambda after, limit: [
+                t._replace(may_replace=t.may_replace or overwrite)
+                for t in self.catalog.pending_uploads(after, limit, from_bytes)
+            ],
+            self._wanted,
+        )
+
+    def checks(self, *, deep: bool) -> Rows:
+        """All rows that claim to be somewhere."""
+        return Rows(
+            lambda after, limit: [t._replace(deep=deep) for t in self.catalog.everything(after, limit)],
+            self._wanted,
+            rounds=False,
+        )
+
+    # ------------------------------------------------------------------------------------------------- work
+
+    def drive(self, feeds: Feeds) -> None:
+        """Work these feeds to their end, unless a person stopped the run already."""
+        if self._stop.is_set():
+            return
+        if self._executor is None:
+            workers = self._settings.transfer.workers or max(2, min(WORKERS_MOST, os.cpu_count() or 2))
+            self._executor = Processes(self._setup(workers), workers)
+        rules = Rules(self._settings.skip_reason, self._settings.is_live)
+        Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
+
+    def rest(self, seconds: float) -> bool:
+        """Wait for the next round of a watch; True when a person wants it to end instead."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._tell(0, 0, f"All is done. Next look at the account in {print_duration(left)}.")
+            if self._stop.wait(min(left, REST_STEP_S)):
+                return True
+        return self._stop.is_set()
+
+    def outcome(self, *, checked: bool = False) -> Outcome:
+        """How it ended."""
+        tally, totals = self._tally, self.catalog.totals()
+        return Outcome(
+            self._verb,
+            totals,
+            listed=tally.listed,
+            added=tally.added,
+            changed=tally.changed,
+            gone=tally.gone,
+            downloaded=tally.downloaded,
+            downloaded_bytes=tally.downloaded_bytes,
+            uploaded=tally.uploaded,
+            uploaded_bytes=tally.uploaded_bytes,
+            failed=tally.failed,
+            proven=tally.proven,
+            unproven=totals.blobs - totals.skipped - tally.proven if checked else 0,
+            mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
+            problems=(*self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, tally.troubles))[:PROBLEMS_SHOWN],
+            seconds=time.monotonic() - self._began_s,
+            stopped_by=self._stop.signal_name if self._stop.is_set() else "",
+        )
+
+    def _setup(self, workers: int) -> Setup:
+        settings = self._settings
+        transfer = settings.transfer
+        return Setup(
+            placement=settings.placement,
+            azure=self._ends.azure_access() if self._azure else None,
+            azure_line=self._ends.azure_line if self._azure else None,
+            profile=self._ends.profile if self._target else None,
+            s3=self._ends.s3_access() if self._target else None,
+            s3_line=self._ends.s3_line if self._target else None,
+            nas_root=settings.media_folder if self._nas is not None else None,
+            nas_id=self._nas.id if self._nas is not None else "",
+            range_bytes=transfer.range_bytes,
+            multipart_from_bytes=transfer.multipart_from_bytes,
+            part_bytes=transfer.part_bytes,
+            lanes=max(1, (transfer.concurrency or LANES_AUTO) // workers),
+            rate=self._rate // workers,
+            offline_s=transfer.offline_s,
+        )
+
+    def _tick(self, in_hand: int, lanes: int) -> Sequence[Message]:
+        now = time.monotonic()
+        if now - self._told_at >= TICK_S:
+            self._told_at = now
+            self._tell(in_hand, lanes)
+        messages: list[Message] = []
+        if now - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = now
+            messages.append(
+                Renew(
+                    self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None
+                )
+            )
+        if (rate := self._allowed_rate()) != self._rate:
+            self._rate = rate
+            messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))
+        return messages
+
+    def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
+        self._meter.feed(time.monotonic(), self._tally.counts())
+        self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes, note=note))
+
+    def _allowed_rate(self) -> int:
+        return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0
+
+
+def _trouble(text: str) -> Problem:
+    code, _, sentence = text.partition(": ")
+    return Problem("", "", "s3", code, sentence)
