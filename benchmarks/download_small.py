@@ -53,15 +53,17 @@ def main() -> None:
         (folder / "server").mkdir()
         with nginx.running(folder / "server", folder / "data") as cloud:
             contenders = [_scs(cloud, folder, asked.blobs, size), _rclone(cloud, folder, asked.blobs, size)]
+            load = round(os.getloadavg()[0], 1)
             taken = in_turns(contenders, asked.rounds)
     result: dict[str, Any] = {name: medians(stages) for name, stages in taken.items()}
-    ours, both, theirs = (
-        result[name][stage]["seconds"]
-        for name, stage in (("scs", "download"), ("scs", "sync + download"), ("rclone", "copy"))
-    )
+    stages = (("scs", "download"), ("scs", "sync + download"), ("rclone", "copy"))
+    ours, both, theirs = (result[name][stage]["seconds"] for name, stage in stages)
+    our_cpu, both_cpu, their_cpu = (result[name][stage]["cpu_s"] for name, stage in stages)
     ratios = {
         "rclone copy / scs download": round(theirs / ours, 2),
         "rclone copy / scs sync + download": round(theirs / both, 2),
+        "the same in CPU seconds, download": round(their_cpu / our_cpu, 2),
+        "the same in CPU seconds, sync + download": round(their_cpu / both_cpu, 2),
     }
     rates = {
         "scs download": round(asked.blobs / ours),
@@ -73,6 +75,7 @@ def main() -> None:
         {
             "command": "scripts/bench download_small",
             "work": {"blobs": asked.blobs, "size_bytes": asked.size, "containers": CONTAINERS, "rounds": asked.rounds},
+            "load_before": load,  # of other things: how much the figures are worth
             "versions": {each.name: each.version for each in contenders},
             "times_faster": ratios,
             "blobs_a_second": rates,
@@ -80,9 +83,9 @@ def main() -> None:
         },
     )
     for what, rate in rates.items():
-        print(f"{what:<36} {rate:8,} blobs a second (median of {asked.rounds})")
+        print(f"{what:<42} {rate:8,} blobs a second (median of {asked.rounds})")
     for what, ratio in ratios.items():
-        print(f"{what:<36} {ratio:8.2f}")
+        print(f"{what:<42} {ratio:8.2f}")
 
 
 def _scs(cloud: FastCloud, folder: Path, blobs: int, size: int) -> Contender:

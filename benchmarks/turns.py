@@ -87,7 +87,7 @@ def medians(stages: Mapping[str, Sequence[Took]]) -> dict[str, Any]:
 
 def write(file: Path, result: Mapping[str, Any]) -> None:
     """Write a result, with the day and the kind of machine that it is from."""
-    machine = {"processors": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+    machine = {"processors": os.cpu_count(), "system": platform.system(), "python": platform.python_version()}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"at_utc": now, "machine": machine, **result}, indent=2) + "\n")
