@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
+    from sync_cloud_storage.work import Stop
 
 
 class Migration:

@@ -1,7 +1,7 @@
 """`Work`: one verb while it works. It has the catalog, the ends and the workers, and keeps what was done so far.
 
-`migration.py` says what a verb does; here is what all verbs need for it: feeds, rules, access that is renewed, the rate of the
-hour, and somebody who is told how it goes.
+`migration.py` says what a verb does; here is what all verbs need for it: feeds, rules, access that is renewed, the rate
+of the hour, and somebody who is told how it goes.
 """
 
 from __future__ import annotations

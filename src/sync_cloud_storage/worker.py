@@ -20,6 +20,7 @@ from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.listing import list_blobs, list_containers, look
 from sync_cloud_storage.model import Check, Download, Failed, Leg, ListBlobs, ListContainers, Look, Stopped, Upload
 from sync_cloud_storage.nas import Nas
+from sync_cloud_storage.redact import redact
 from sync_cloud_storage.s3 import S3, Profile, S3Access
 from sync_cloud_storage.upload import Uploader
 from sync_cloud_storage.verify import check
@@ -242,7 +243,7 @@ class Worker:
             self._give(
                 Stopped(
                     "INTERNAL",
-                    f"A mistake in scs itself, at {type(task).__name__}: {place}",
+                    f"A mistake in scs itself, at {type(task).__name__}: {redact(place)}",
                     "Please report it; nothing was marked failed.",
                 )
             )

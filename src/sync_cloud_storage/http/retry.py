@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Pause, Request, Response
 from sync_cloud_storage.http.transfer import CertificateRefused
+from sync_cloud_storage.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,8 @@ class Verdict(NamedTuple):
     def fault(self, *, used_up: bool = False) -> ScsError:
         """The error to raise."""
         kind = self.rule.then if used_up else self.rule.kind
-        sentence = self.sentence[:1].upper() + self.sentence[1:]
+        # Services quote the request that they refuse; what is in here gets into the catalog, too.
+        sentence = redact(self.sentence[:1].upper() + self.sentence[1:])
         if kind is Kind.FATAL:
             return EnvironmentFault(self.rule.code, sentence, self.rule.hint)
         return BlobFault(self.rule.code, sentence, self.rule.hint, kind=kind)
