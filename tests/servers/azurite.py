@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from tests.servers import install
+from tests.servers import install, moto
 from tests.servers.endpoints import ACCOUNT, AzureAt, new_account_key
 from tests.servers.process import HOST, serving
 
@@ -33,7 +33,7 @@ def running(folder: Path, *, in_memory: bool = True) -> Iterator[AzureAt]:
     node_and_script = install.azurite()
     key = new_account_key()
     store = ["--inMemoryPersistence"] if in_memory else ["--location", str(folder / "azurite")]
-    flags = ["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--blobHost", HOST, *store]
+    flags = ["--disableTelemetry", "--skipApiVersionCheck", "--blobHost", HOST, *store]
     log = folder / "azurite.log"
     with serving(
         lambda port: [*node_and_script, *flags, "--blobPort", str(port)],
@@ -42,3 +42,10 @@ def running(folder: Path, *, in_memory: bool = True) -> Iterator[AzureAt]:
         cwd=folder,
     ) as port:
         yield AzureAt(url=f"http://{HOST}:{port}/{ACCOUNT}", account=ACCOUNT, key=key, log=log)
+
+
+def asked(server: AzureAt, below: str = "/") -> list[moto.Asked]:
+    """All requests so far whose path, without the account, begins with *below* (`/container/`), oldest first."""
+    account = f"/{server.account}"
+    found = (line._replace(path=line.path.removeprefix(account)) for line in moto.logged(server.log))
+    return [line for line in found if line.path.startswith(below)]

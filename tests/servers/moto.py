@@ -22,7 +22,7 @@ _LINE = re.compile(r'"([A-Z]+) (\S*) HTTP/[0-9.]+" (\d{3})')
 
 
 class Asked(NamedTuple):
-    """One line of moto's request log; `path` is as sent, with its query."""
+    """One line of a request log; `path` is as sent, with its query."""
 
     verb: str
     path: str
@@ -49,6 +49,10 @@ def running(folder: Path) -> Iterator[S3At]:
 
 def asked(server: S3At, below: str = "/") -> list[Asked]:
     """All requests so far whose path begins with *below* (such as `/my-bucket/`), oldest first."""
-    found = (_LINE.search(line) for line in server.log.read_text("utf-8", "replace").splitlines())
-    lines = (Asked(hit[1], hit[2], int(hit[3])) for hit in found if hit)
-    return [line for line in lines if line.path.startswith(below)]
+    return [line for line in logged(server.log) if line.path.startswith(below)]
+
+
+def logged(log: Path) -> list[Asked]:
+    """The requests in a log of the form that moto and many others write."""
+    found = (_LINE.search(line) for line in log.read_text("utf-8", "replace").splitlines())
+    return [Asked(hit[1], hit[2], int(hit[3])) for hit in found if hit]
