@@ -283,10 +283,14 @@ def test_a_lock_that_says_nothing_yet(folder: Path) -> None:
 
 def test_children_do_not_keep_the_lock(folder: Path) -> None:
     """A process that we started may outlive us."""
+    command = [sys.executable, "-c", "print('up', flush=True); input()"]
     with made(folder):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
-    opened(folder).close()
-    child.communicate(b"\n")
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, close_fds=False)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
+    with child:
+        opened(folder).close()
+        child.communicate("\n")
 
 
 def test_somebody_is_in_the_middle_of_writing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

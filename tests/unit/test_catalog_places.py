@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync_cloud_storage.model import Leg
+from sync_cloud_storage.model import Failed, Leg, Rotten
 from sync_cloud_storage.names import Placement, RenameRule, decode, fold
 from tests.unit.catalogs import FLAT, PLAIN, account, blob, downloaded, listed, made, moved, page, paths, sql, states
 from tests.unit.small_nas import in_memory
@@ -113,6 +113,17 @@ def test_who_moves_while_it_is_refused_has_moved(catalog: Catalog, folder: Path)
         listed(catalog, "x", placement=FLAT)
         listed(catalog, "x", container="d", placement=FLAT)
     assert sql(folder, "SELECT container, state FROM blobs ORDER BY id") == [("c", "downloaded"), ("d", "failed")]
+
+
+def test_who_moved_while_it_was_refused_can_fail_as_others_do(catalog: Catalog, folder: Path) -> None:
+    """Else it would stay pending whatever happens, and be handed out for ever."""
+    listed(catalog, "x", placement=FLAT)
+    listed(catalog, "x", container="d", placement=FLAT)
+    catalog.settle([downloaded(1)])
+    catalog.settle([Rotten(1, "NAS-ROT", "y", "v1")])
+    catalog.settle([Failed(1, Leg.AZURE, "v1", "AZ-X", "y")])
+    assert sql(folder, "SELECT state FROM blobs") == ["failed", "failed"]
+    assert catalog.retry_failed(None) == 1
 
 
 def test_refused_blobs_stay_refused_while_nothing_changes(catalog: Catalog) -> None:

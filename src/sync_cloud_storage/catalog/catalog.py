@@ -188,7 +188,8 @@ class Catalog:
     def settle_blobs_page(self, page: BlobsPage, *, is_live: bool) -> PageOutcome:
         """Write a page of a container, and where its listing goes on.
 
-        Safe to call again with the same page. `suspects` of the outcome are at most 10,000; `pending_looks` has all.
+        Safe to call again with the same page. The outcome of the last page has the suspects of the whole listing, at
+        most 100,000; `pending_looks` has all.
 
         Args:
             page: Blobs, and where each goes.
@@ -198,7 +199,7 @@ class Catalog:
             return pages.settle(self._database, page, self._at(), is_live=is_live)
 
     def pending_looks(self, after_id: int, limit: int) -> list[Look]:
-        """Rows that a listing should have shown, and about which the source has not been asked, by id."""
+        """Rows that a listing, which has ended, did not show, and about which the source has not answered, by id."""
         return work.pending_looks(self._database, after_id, limit)
 
     def pending_downloads(self, after_id: int, limit: int) -> list[Download]:

@@ -2,9 +2,10 @@
 
 A page that goes on where the last one ended also says what is *not* there: it covers all names after the greatest one
 that the listing has shown so far, up to its own greatest one, or to the end on the last page. Rows in this interval
-that the page does not hold are suspects; the source is asked about each before anything is written about it, since
-services do not all sort as we do. (Here names are compared by code points, which is also the order of UTF-8 in SQLite;
-Azure has an emoji before U+FF5E.)
+that the page does not hold are suspects, until a later page holds them: services do not all sort as we do. (Here names
+are compared by code points, which is also the order of UTF-8 in SQLite; Azure has an emoji before U+FF5E, and accounts
+with folders sort by folder.) At the end of the listing the source is asked about those that are left, before anything
+is written about them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.model import Blob, BlobsPage, Place
 
-SUSPECTS_AT_ONCE = 10_000  # a container that was emptied may have millions; `pending_looks` has them all
+SUSPECTS_AT_ONCE = 100_000  # a container that was emptied may have millions; `pending_looks` has them all
 
 CLASHES, HAS_NO_NAME = 1, 2  # sync.refused
 
@@ -50,9 +51,13 @@ def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> Pa
         "UPDATE containers SET blobs = blobs + ?, bytes = bytes + ?, error = NULL WHERE name = ?",
         (added.blobs, added.size_bytes, page.container),
     )
-    if listing.goes_on:
-        _advance(database, page, listing, at, is_live=is_live)
-    return PageOutcome(added.blobs, settled.changed, settled.unchanged, tuple(settled.suspects))
+    suspects: list[Look] = []
+    if listing.goes_on and page.next_marker:
+        _advance(database, page, listing)
+    elif listing.goes_on:
+        _end(database, page, listing, at, is_live=is_live)
+        suspects = _suspects(database, page.container)
+    return PageOutcome(added.blobs, settled.changed, settled.unchanged, tuple(suspects))
 
 
 class _Listing(NamedTuple):
@@ -87,7 +92,6 @@ class _Page:
     def __init__(self, database: Database, page: BlobsPage, listing: _Listing, at: str) -> None:
         self.changed = 0
         self.unchanged = 0
-        self.suspects: list[Look] = []
         self._database = database
         self._container = page.container
         self._listing = listing
@@ -127,8 +131,6 @@ class _Page:
             if pair is None:
                 if not is_gone:
                     missing.append(row_id)
-                    if len(self.suspects) < SUSPECTS_AT_ONCE:
-                        self.suspects.append(Look(row_id, self._container, name, etag or ""))
                 continue
             listed.append(row_id)
             blob, place = pair
@@ -146,7 +148,9 @@ class _Page:
     def _suspect(self, listed: list[int], missing: list[int]) -> None:
         if self._database.row("SELECT 1 FROM suspects LIMIT 1"):
             self._database.many("DELETE FROM suspects WHERE sync_id = ?", ((row_id,) for row_id in listed))
-        self._database.many("INSERT OR IGNORE INTO suspects VALUES (?)", ((row_id,) for row_id in missing))
+        self._database.many(
+            "INSERT OR IGNORE INTO suspects VALUES (?, ?)", ((row_id, self._container) for row_id in missing)
+        )
 
     def _revisit(self, row_id: int, blob: Blob, place: Place) -> None:
         """A row that the listing shows in another way than we know it."""
@@ -253,13 +257,14 @@ class _Page:
             )
 
 
-def _advance(database: Database, page: BlobsPage, listing: _Listing, at: str, *, is_live: bool) -> None:
-    if page.next_marker:
-        database.run(
-            "UPDATE containers SET marker = ?, listed_upto = ? WHERE name = ?",
-            (page.next_marker, listing.upto, page.container),
-        )
-        return
+def _advance(database: Database, page: BlobsPage, listing: _Listing) -> None:
+    database.run(
+        "UPDATE containers SET marker = ?, listed_upto = ? WHERE name = ?",
+        (page.next_marker, listing.upto, page.container),
+    )
+
+
+def _end(database: Database, page: BlobsPage, listing: _Listing, at: str, *, is_live: bool) -> None:
     if is_live:
         status = ContainerStatus.LIVE
     else:
@@ -268,3 +273,12 @@ def _advance(database: Database, page: BlobsPage, listing: _Listing, at: str, *,
         "UPDATE containers SET status = ?, marker = NULL, listed_upto = NULL, listed_at_utc = ? WHERE name = ?",
         (status, at, page.container),
     )
+
+
+def _suspects(database: Database, container: str) -> list[Look]:
+    found = database.rows(
+        "SELECT id, sync.container, blob, coalesce(etag, '') FROM suspects INDEXED BY suspects_of"
+        " JOIN sync ON id = sync_id WHERE suspects.container = ? LIMIT ?",
+        (container, SUSPECTS_AT_ONCE),
+    )
+    return [Look(*row) for row in found]

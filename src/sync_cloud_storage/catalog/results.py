@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     RowResult = Downloaded | UploadOpened | Uploaded | Seen | Gone | Failed | Rotten | Checked
 
 _DOWNLOADED = """
-UPDATE sync SET azure_status = 1, azure_error = NULL, crc64nvme = ?, md5 = nullif(?, ''), downloaded_at_utc = ?,
-    written = coalesce(written, 0) | 1
+UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL, crc64nvme = ?, md5 = nullif(?, ''),
+    downloaded_at_utc = ?, written = coalesce(written, 0) | 1
 WHERE id = ? AND etag = ?
 """
 
-# A checksum that is not the download's is no evidence for this row, whatever the worker made of it.
+# A checksum that is not the download's is no evidence for this row, whatever the worker made of it. It is a failure: a
+# row that stays pending would be handed out for ever.
 _UPLOADED = """
 UPDATE sync SET s3_status = 1, s3_error = NULL, s3_etag = ?, s3_checksum = nullif(?2, ''),
     s3_version_id = nullif(?, ''), uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2
@@ -46,6 +47,12 @@ WHERE id = ? AND etag = ? AND azure_status = 1 AND (?2 = '' OR ?2 = crc64nvme)
 
 # Of a version that the row no longer has: no success, but what lies there now is ours and may be written over.
 _OURS = "UPDATE sync SET written = coalesce(written, 0) | ? WHERE id = ? AND etag IS NOT ?"
+
+_DIGEST = """
+UPDATE sync SET s3_status = 2, attempts = coalesce(attempts, 0) + 1, updated_at = ?1,
+    s3_error = 'S3-DIGEST: S3 says that the object has checksum ' || ?2 || ', the download has ' || crc64nvme || '.'
+WHERE id = ?3 AND etag = ?4 AND azure_status = 1 AND s3_status <> 1 AND ?2 <> '' AND crc64nvme <> ?2
+"""
 
 _UPLOAD_OPENED = "UPDATE sync SET s3_upload_id = nullif(?, '') WHERE id = ? AND s3_status <> 1"
 
@@ -89,7 +96,7 @@ def _downloaded(database: Database, group: Iterable[Downloaded], _: str) -> int:
     return changed
 
 
-def _uploaded(database: Database, group: Iterable[Uploaded], _: str) -> int:
+def _uploaded(database: Database, group: Iterable[Uploaded], at: str) -> int:
     values = [
         (s3_etag, checksum, version_id, at_utc, row_id, etag)
         for row_id, etag, s3_etag, checksum, version_id, _, at_utc in group
@@ -97,6 +104,7 @@ def _uploaded(database: Database, group: Iterable[Uploaded], _: str) -> int:
     changed = database.many(_UPLOADED, values)
     if changed < len(values):
         database.many(_OURS, [(OBJECT, row_id, etag) for *_, row_id, etag in values])
+        changed += database.many(_DIGEST, [(at, checksum, row_id, etag) for _, checksum, _, _, row_id, etag in values])
     return changed
 
 

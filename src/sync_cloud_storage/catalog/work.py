@@ -35,8 +35,9 @@ FROM sync WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT
 """
 
 _LOOKS = """
-SELECT id, container, blob, coalesce(etag, '') FROM suspects JOIN sync ON id = sync_id
-WHERE sync_id > ? ORDER BY sync_id LIMIT ?
+SELECT id, sync.container, blob, coalesce(etag, '') FROM suspects JOIN sync ON id = sync_id
+JOIN containers ON name = sync.container
+WHERE sync_id > ? AND status <> 0 ORDER BY sync_id LIMIT ?
 """
 
 _FAILED_AZURE = """
@@ -48,7 +49,7 @@ _MISMATCHED = "SELECT id FROM sync INDEXED BY mismatched WHERE nas_check IS NOT 
 
 
 def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
-    """Rows about which the source was not asked yet, by id."""
+    """Rows that a listing, which has ended, did not show, and about which the source has not answered yet, by id."""
     return [Look(*row) for row in database.rows(_LOOKS, (after_id, limit))]
 
 

@@ -106,10 +106,12 @@ CREATE TABLE superseded (
 );
 CREATE INDEX superseded_of ON superseded (sync_id);
 
--- Rows that a listing should have shown and did not; the source is being asked.
+-- Rows that a listing should have shown and did not; the source is asked about those that are left when it has ended.
 CREATE TABLE suspects (
-    sync_id INTEGER PRIMARY KEY REFERENCES sync (id)
+    sync_id INTEGER PRIMARY KEY REFERENCES sync (id),
+    container TEXT NOT NULL
 );
+CREATE INDEX suspects_of ON suspects (container);
 
 CREATE TABLE state (
     key TEXT PRIMARY KEY,
