@@ -39,6 +39,10 @@ class Feed(Protocol):
         """The task is over, whatever came of it."""
         ...
 
+    def look_again(self) -> None:
+        """Results of any feed were committed since: what was not there a moment ago may be there now."""
+        ...
+
 
 class Containers:
     """Feed: the account's pages, one after the other."""
@@ -50,11 +54,16 @@ class Containers:
 
     def take(self, room: int) -> list[Task]:
         """The next page."""
+        if room <= 0 or self._next is None:
+            return []
         task, self._next = self._next, None
-        return [task] if task is not None and room else []
+        return [task]
 
     def back(self, task: Task) -> None:
         """Nothing is kept."""
+
+    def look_again(self) -> None:
+        """Pages are only ever announced by `go_on`."""
 
     def go_on(self, marker: str) -> None:
         """There is another page."""
@@ -100,6 +109,9 @@ class Listings:
         container = task.container  # type: ignore[union-attr]
         if marker := self._markers.pop(container, ""):
             self._further.append(ListBlobs(container, marker))
+
+    def look_again(self) -> None:
+        """Each container is taken up once in a run."""
 
 
 class Rows:
@@ -160,6 +172,10 @@ class Rows:
     def back(self, task: Task) -> None:
         """Its result is committed: if the row is pending again, it may be taken again."""
         self._in_hand.discard(task.id)  # type: ignore[union-attr]
+
+    def look_again(self) -> None:
+        """Whoever waits for nothing else need not spare the catalog."""
+        self._look_at = 0.0
 
 
 class Feeds(NamedTuple):

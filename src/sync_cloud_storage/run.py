@@ -169,6 +169,13 @@ class Run:
     # ----------------------------------------------------------------------------------------------- down
 
     def _supply(self, feeds: Feeds) -> None:
+        self._supply_once(feeds)
+        if not any(self._hands):  # the last results may have made new work for a feed that was asked just before them
+            for feed in feeds.all():
+                feed.look_again()
+            self._supply_once(feeds)
+
+    def _supply_once(self, feeds: Feeds) -> None:
         for feed in feeds.all():
             for worker in sorted(range(self._executor.workers), key=lambda number: self._load[number].total()):
                 room = feed.window - self._load[worker][id(feed)]

@@ -137,7 +137,7 @@ def test_key_that_is_no_text() -> None:
     assert (type(fault), fault.code) == (BlobFault, "S3-NAME")
 
 
-# ---------------------------------------------------------------------------------------------- what an object is called
+# --------------------------------------------------------------------------------------------- what an object is called
 
 
 def test_metadata_arrives(strict: StrictCloud, pump: Pump) -> None:
