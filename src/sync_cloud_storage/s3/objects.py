@@ -70,10 +70,11 @@ def about_object(profile: Profile, headers: str, metadata: str, original_name: s
         profile: What the settings say about all objects.
         headers: The blob's HTTP properties, JSON as in `model.Blob`.
         metadata: The user's pairs, JSON as in `model.Blob`.
-        original_name: Kept as metadata `scs-name` where the key had to be changed.
+        original_name: Kept as metadata `scs-name` where the key had to be changed, if there is room beside the user's
+            pairs: a name of 1,024 characters can have 12 KB. The catalog has it in any case.
 
     Raises:
-        BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing is dropped silently.
+        BlobFault: S3-METADATA when there is more metadata than S3 takes; nothing of the user's is dropped silently.
     """
     lines = [
         _line(_FOLLOWS[name], _line_safe(value))
@@ -81,13 +82,15 @@ def about_object(profile: Profile, headers: str, metadata: str, original_name: s
         if name in _FOLLOWS
     ]
     pairs = {name.lower(): value for name, value in (json.loads(metadata) if metadata else {}).items()}
-    if original_name and "scs-name" not in pairs:
-        pairs["scs-name"] = quote(original_name, safe="/")
     if odd := [name for name in pairs if not _TOKEN.fullmatch(name)]:
         raise BlobFault("S3-METADATA", f"The metadata name '{odd[0]}' cannot stand in a header.", _MEND)
     sent = {name: _line_safe(value) for name, value in pairs.items()}
-    if sum(len(name) + len(value) for name, value in sent.items()) > METADATA_MAX_BYTES:
+    room = METADATA_MAX_BYTES - sum(len(name) + len(value) for name, value in sent.items())
+    if room < 0:
         raise BlobFault("S3-METADATA", "The blob has more than the 2 KB of user metadata that S3 takes.", _MEND)
+    note = quote(original_name, safe="/")
+    if note and len("scs-name") + len(note) <= room:
+        sent.setdefault("scs-name", note)
     lines += [_line(f"x-amz-meta-{name}", value) for name, value in sent.items()]
     chosen = {
         "x-amz-storage-class": profile.storage_class,
