@@ -1,0 +1,188 @@
+"""What a check promises: a difference is told, trouble is no difference, and only bytes or a checksum prove."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sync_cloud_storage.checksum import crc64nvme
+from sync_cloud_storage.errors import BlobFault, EnvironmentFault
+from sync_cloud_storage.model import Check, Checked
+from sync_cloud_storage.nas import Nas
+from sync_cloud_storage.verify import check
+from tests.servers.strict import Answer, Cut, Fault, Headers
+from tests.unit.doors import BUCKET, crc, s3_door
+from tests.unit.small_nas import ID, in_memory, put, ready
+from tests.unit.telling import new_pump, pumped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sync_cloud_storage.http.pump import Pump
+    from tests.servers.strict import StrictCloud
+
+DATA = os.urandom(70_000)
+TASK = Check(1, "c", "b", len(DATA), crc(DATA), "c/b", "c/b")
+NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
+
+
+@pytest.fixture
+def pump() -> Iterator[Pump]:
+    """Make a pump."""
+    yield from new_pump()
+
+
+@pytest.fixture
+def nas() -> Iterator[Nas]:
+    """Make a NAS that has the file."""
+    with in_memory() as folder, Nas.open(ready(folder / "nas"), ID) as opened:
+        put(opened, "c/b", DATA)
+        yield opened
+
+
+@pytest.fixture
+def cloud(strict: StrictCloud, pump: Pump) -> StrictCloud:
+    """Have the object in the bucket."""
+    pumped(pump, s3_door(strict).put("c/b", DATA, crc(DATA), [], replace=True))
+    return strict
+
+
+def checked(pump: Pump, cloud: StrictCloud, nas: Nas | None, task: Check = TASK) -> Checked:
+    """Check one row."""
+    (found,) = pumped(pump, check(task, nas, s3_door(cloud)))
+    assert isinstance(found, Checked)
+    return found
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_all_is_well(cloud: StrictCloud, nas: Nas, pump: Pump, deep: bool) -> None:  # noqa: FBT001 - a parameter
+    """What is as the catalog says is proven by the endpoint's checksum, without reading the object."""
+    assert checked(pump, cloud, nas, TASK._replace(deep=deep)) == Checked(1, "", "", proven=True)
+    assert cloud.asked("GetObject") == []
+
+
+def test_places_that_are_not_asked(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """A place that the row does not have, or that this run has no door to, is not looked at: None, and no proof."""
+    assert checked(pump, cloud, nas, TASK._replace(s3_key="")) == Checked(1, "", None)
+    assert checked(pump, cloud, nas, TASK._replace(nas_path="")) == Checked(1, None, "", proven=True)
+    assert checked(pump, cloud, None) == Checked(1, None, "", proven=True)
+    assert pumped(pump, check(TASK, nas, None)) == [Checked(1, "", None)]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_file_that_is_gone(cloud: StrictCloud, nas: Nas, pump: Pump, deep: bool) -> None:  # noqa: FBT001 - a parameter
+    """A file that somebody deleted is a difference; the object is looked at all the same (C17)."""
+    (nas.root / "c/b").unlink()
+    found = checked(pump, cloud, nas, TASK._replace(deep=deep))
+    assert (found.nas or "").startswith("NAS-LOST")
+    assert (found.s3, found.proven) == ("", True)
+
+
+def test_file_of_another_size(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """A file that was cut is found by its size alone (C17)."""
+    os.truncate(nas.root / "c/b", 10)
+    assert (checked(pump, cloud, nas).nas or "").startswith("NAS-SIZE")
+
+
+def test_file_with_other_bytes(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """Rot of one bit is found when the bytes are read, and only then (C17, C25)."""
+    (nas.root / "c/b").write_bytes(bytes([DATA[0] ^ 1]) + DATA[1:])
+    assert checked(pump, cloud, nas).nas == ""
+    assert (checked(pump, cloud, nas, TASK._replace(deep=True)).nas or "").startswith("NAS-ROT")
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_folder_in_its_place(cloud: StrictCloud, nas: Nas, pump: Pump, deep: bool) -> None:  # noqa: FBT001 - a parameter
+    """A folder where the file should be is a difference, not trouble (C16)."""
+    (nas.root / "c/b").unlink()
+    (nas.root / "c/b").mkdir()
+    found = checked(pump, cloud, nas, TASK._replace(deep=deep))
+    assert found.nas
+    assert found.trouble == ""
+
+
+def test_object_that_is_gone(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """An object that somebody deleted is a difference (E21)."""
+    cloud.s3.buckets[BUCKET].objects.clear()
+    found = checked(pump, cloud, nas)
+    assert found.s3 is not None
+    assert (found.nas, found.s3.partition(":")[0], found.proven) == ("", "S3-LOST", False)
+
+
+@pytest.mark.parametrize(("data", "code"), [(DATA[:-1], "S3-SIZE"), (bytes([DATA[0] ^ 1]) + DATA[1:], "S3-DIGEST")])
+def test_object_with_other_bytes(cloud: StrictCloud, nas: Nas, pump: Pump, data: bytes, code: str) -> None:
+    """An object of another length or with other bytes is a difference, by the endpoint's own word (E21)."""
+    pumped(pump, s3_door(cloud).put("c/b", data, crc(data), [], replace=True))
+    found = checked(pump, cloud, nas)
+    assert found.s3 is not None
+    assert (found.s3.partition(":")[0], found.proven) == (code, False)
+
+
+def test_size_alone_proves_nothing(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """An endpoint without checksums: no difference is known, but nothing is proven unless the object is read."""
+    cloud.faults.append(Fault(NO_SUM, operation="HeadObject", times=0))
+    assert checked(pump, cloud, nas) == Checked(1, "", "", proven=False)
+    assert checked(pump, cloud, nas, TASK._replace(deep=True)) == Checked(1, "", "", proven=True)
+    other = bytes([DATA[0] ^ 1]) + DATA[1:]
+    pumped(pump, s3_door(cloud).put("c/b", other, crc(other), [], replace=True))
+    found = checked(pump, cloud, nas, TASK._replace(deep=True))
+    assert (found.s3 or "").startswith("S3-DIGEST")
+
+
+def test_body_that_ends_early_is_no_difference(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """A read that broke off says nothing about the object: it is repeated, and is trouble if it never is whole."""
+    cloud.faults[:] = [Fault(NO_SUM, operation="HeadObject", times=0), Fault(Cut(9), operation="GetObject")]
+    assert checked(pump, cloud, nas, TASK._replace(deep=True)) == Checked(1, "", "", proven=True)
+    cloud.faults[-1] = Fault(Cut(9, says_length=False), operation="GetObject", times=0)
+    found = checked(pump, cloud, nas, TASK._replace(deep=True))
+    assert (found.s3, found.proven, bool(found.trouble)) == (None, False, True)
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "HTTP-500"), (403, "S3-403")])
+def test_endpoint_that_does_not_say_is_no_difference(
+    cloud: StrictCloud, nas: Nas, pump: Pump, status: int, code: str
+) -> None:
+    """That the endpoint refuses or fails is trouble, and no difference between two places."""
+    cloud.faults.append(Fault(Answer(status), operation="HeadObject", times=0))
+    found = checked(pump, cloud, nas)
+    assert (found.nas, found.s3, found.proven) == ("", None, False)
+    assert found.trouble.startswith(code)
+
+
+def test_file_that_cannot_be_read_is_no_difference(
+    cloud: StrictCloud, nas: Nas, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that this user may not read is trouble, and no difference (C13)."""
+
+    def refused(_: Nas, path: str) -> tuple[int, int]:
+        raise BlobFault("NAS-PERM", f"{path} may not be read.")
+
+    monkeypatch.setattr(Nas, "hash_file", refused)
+    found = checked(pump, cloud, nas, TASK._replace(deep=True))
+    assert (found.nas, found.proven) == (None, False)
+    assert found.trouble.startswith("NAS-PERM")
+
+
+def test_nas_that_is_gone_stops_the_check(
+    cloud: StrictCloud, nas: Nas, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A NAS that is not there makes no million differences: the run stops (C09)."""
+
+    def gone(_: Nas, path: str) -> int | None:
+        raise EnvironmentFault("NAS-GONE", path)
+
+    monkeypatch.setattr(Nas, "size_of", gone)
+    with pytest.raises(EnvironmentFault):
+        checked(pump, cloud, nas)
+
+
+def test_empty_blob(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """A blob of no bytes is proven as any other, also by reading nothing."""
+    assert crc64nvme(b"") == 0
+    pumped(pump, s3_door(cloud).put("c/empty", b"", crc(b""), [], replace=True))
+    put(nas, "c/empty", b"")
+    cloud.faults.append(Fault(NO_SUM, operation="HeadObject", times=0))
+    task = Check(2, "c", "empty", 0, crc(b""), "c/empty", "c/empty", deep=True)
+    assert checked(pump, cloud, nas, task) == Checked(2, "", "", proven=True)
