@@ -243,7 +243,7 @@ class Run:
                     self._settle_page(result, feeds)
                 case ContainerFailed():
                     self._catalog.settle_container_failed(result)
-                    self._tally.failed += 1
+                    self._tally.failed += not result.not_found  # deleted: what was not copied fails by itself
                     if feeds.listings is not None:
                         feeds.listings.give_up(result.container)
                 case _:
