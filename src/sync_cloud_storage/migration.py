@@ -52,7 +52,7 @@ class Migration:
         marker = ""
         with Catalog.create(settings.db_file, _now) as catalog:
             if settings.media_folder is not None:
-                marker = create_marker(settings.media_folder, catalog.nas_id() or uuid.uuid4().hex)
+                marker = self._mark(settings.media_folder, catalog.nas_id())
                 catalog.claim(nas_id=marker)  # account and bucket when they have answered: a name may be mistyped
         return InitReport(
             str(settings.db_file),
@@ -63,6 +63,12 @@ class Migration:
             settings.missing("azure", "nas", "target"),
         )
 
+    def _mark(self, folder: Path, known: str) -> str:
+        if not known:
+            return create_marker(folder, uuid.uuid4().hex)
+        with Nas.open(folder, known) as nas:  # an empty mount point must not become this catalog's NAS
+            return nas.id
+
     def sync(self, what: str, *, everything: bool, containers: tuple[str, ...]) -> Outcome:
         """List the account into the catalog."""
         with self._working("sync", azure=True) as work:
@@ -70,7 +76,7 @@ class Migration:
                 work.list_containers()
             work.only(containers)
             if everything:
-                work.catalog.reset_all()
+                work.list_again()
             if what in {"blobs", "both"}:
                 work.drive(Feeds(looks=work.looks(), listings=work.listings()))
             return work.outcome()
@@ -118,7 +124,7 @@ class Migration:
         with self._working("xcheck", azure=True, nas=True, target=True) as work:
             work.list_containers()
             work.only(containers)
-            work.catalog.reset_all()
+            work.list_again()
             work.drive(Feeds(looks=work.looks(), listings=work.listings()))
             work.drive(Feeds(checks=work.checks(deep=deep)))
             return work.outcome(checked=True)

@@ -309,7 +309,8 @@ class Totals(NamedTuple):
     """The catalog in sums. Every listed blob is in exactly one of skipped, failed, pending, downloaded, uploaded.
 
     `downloaded` counts rows on the NAS that still wait for S3; `uploaded` those that are done; `gone` (a subset of the
-    others) those that the source no longer has. Sizes in bytes.
+    others) those that the source no longer has; `mismatched` (likewise) those whose file or object a check found wrong
+    and that were not mended since. Sizes in bytes.
     """
 
     containers: int
@@ -326,6 +327,7 @@ class Totals(NamedTuple):
     uploaded: int
     uploaded_bytes: int
     gone: int
+    mismatched: int = 0
 
 
 class Problem(NamedTuple):

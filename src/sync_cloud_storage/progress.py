@@ -144,8 +144,8 @@ class InitReport(NamedTuple):
 
 
 def has_failures(totals: Totals) -> bool:
-    """Say whether any blob or container stands as failed in the catalog."""
-    return bool(totals.failed or totals.containers_failed)
+    """Say whether any blob or container stands as failed in the catalog, or a check found it wrong."""
+    return bool(totals.failed or totals.containers_failed or totals.mismatched)
 
 
 class Meter:

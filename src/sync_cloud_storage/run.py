@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
 TROUBLES_KEPT = 20
+DENIED = frozenset({"S3-403", "AZ-403", "NAS-PERM"})
+DENIALS = 20  # so many refusals and nothing that went through between them are the environment's fault
 REPLANS = 5  # a blob that changes this often while we read it is left to a later run
 DRAIN_LIMIT_S = 10.0
 
@@ -64,6 +66,7 @@ class Tally:
         self.proven = 0
         self.mismatches = 0
         self.failed = 0
+        self.rotten = 0
         self.bytes_in = 0
         self.bytes_out = 0
         self.troubles: list[str] = []
@@ -128,6 +131,7 @@ class Run:
         self._pending: list[Result] = []
         self._over: list[tuple[Task, Feed]] = []
         self._replans: Counter[int] = Counter()
+        self._denied: dict[int, Failed] = {}  # refused, not written down yet
         self._settled_at = clock()
         self._drained: set[int] = set()
         self._drain_by: float | None = None
@@ -143,6 +147,8 @@ class Run:
             self._turn_until_done(feeds)
         finally:
             self._settle(feeds)  # also when a tick raises: what was done is done
+            if self._stopped is None and (refused := self._grant(Leg.AZURE, Leg.S3)):
+                self._catalog.settle(refused)
         if self._stopped is not None:
             raise EnvironmentFault(self._stopped.code, self._stopped.sentence, self._stopped.hint)
 
@@ -234,30 +240,54 @@ class Run:
         rows: list[Any] = []
         given_up: list[Any] = []
         for result in self._pending:
-            match result:
-                case ContainersPage():
-                    self._catalog.settle_containers(result, self._rules.skip_reason)
-                    if result.next_marker and feeds.containers is not None:
-                        feeds.containers.go_on(result.next_marker)
-                case BlobsPage():
-                    self._settle_page(result, feeds)
-                case ContainerFailed():
-                    self._catalog.settle_container_failed(result)
-                    self._tally.failed += not result.not_found  # deleted: what was not copied fails by itself
-                    if feeds.listings is not None:
-                        feeds.listings.give_up(result.container)
-                case _:
-                    rows.append(result)
-                    given_up += self._count(result)
+            if isinstance(result, ContainersPage | BlobsPage | ContainerFailed):
+                self._settle_listing(result, feeds)
+            elif isinstance(result, Failed) and result.code in DENIED:
+                self._deny(result)
+            else:
+                if isinstance(result, Downloaded | Uploaded):
+                    rows += self._grant(Leg.S3 if isinstance(result, Uploaded) else Leg.AZURE)
+                rows.append(result)
+                given_up += self._count(result)
         if rows:
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
         self._pending.clear()
         for task, feed in self._over:
-            feed.back(task)
+            if getattr(task, "id", None) not in self._denied:  # else it would be tried again and again
+                feed.back(task)
         self._over.clear()
         self._settled_at = self._clock()
+
+    def _settle_listing(self, result: ContainersPage | BlobsPage | ContainerFailed, feeds: Feeds) -> None:
+        match result:
+            case ContainersPage():
+                self._catalog.settle_containers(result, self._rules.skip_reason)
+                if result.next_marker and feeds.containers is not None:
+                    feeds.containers.go_on(result.next_marker)
+            case BlobsPage():
+                self._settle_page(result, feeds)
+            case ContainerFailed():
+                self._catalog.settle_container_failed(result)
+                self._tally.failed += not result.not_found  # of a deleted one, the rows that were not copied fail
+                if feeds.listings is not None:
+                    feeds.listings.give_up(result.container)
+
+    def _deny(self, failed: Failed) -> None:
+        """Hold back what was refused: one blob's own trouble, or everybody's."""
+        self._denied[failed.id] = failed
+        if len(self._denied) >= DENIALS and self._stopped is None:
+            text = f"Access was refused {DENIALS} times in a row, last: {failed.sentence}"
+            self._stopped = Stopped(failed.code, text, "Give scs the right, then run again; nothing was marked failed.")
+
+    def _grant(self, *legs: Leg) -> list[Failed]:
+        """Something went through on a leg, or the run ends: what was refused there is those blobs' own trouble."""
+        refused = [failed for failed in self._denied.values() if failed.leg in legs]
+        for failed in refused:
+            del self._denied[failed.id]
+        self._tally.failed += len(refused)
+        return refused
 
     def _settle_page(self, page: BlobsPage, feeds: Feeds) -> None:
         outcome = self._catalog.settle_blobs_page(page, is_live=self._rules.is_live(page.container))
@@ -286,6 +316,7 @@ class Run:
                 tally.proven += result.proven and not (result.nas or result.s3 or result.trouble)
                 tally.trouble(result.trouble)
             case Seen() | Rotten():
+                tally.rotten += isinstance(result, Rotten)
                 self._replans[result.id] += 1
                 if self._replans[result.id] > REPLANS:
                     tally.failed += 1

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
     from sync_cloud_storage.executors import Executor
+    from sync_cloud_storage.model import Totals
     from sync_cloud_storage.nas import Nas
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
@@ -75,6 +76,7 @@ class Work:
         self._azure = azure
         self._target = target
         self._tally = Tally()
+        self._only: tuple[str, ...] = ()
         self._wanted: Callable[[str], bool] = lambda _: True
         self._began_s = time.monotonic()
         self._meter = Meter(verb, self._began_s)
@@ -106,15 +108,20 @@ class Work:
                 "Check the name; `scs sync containers` lists the account's containers anew.",
             )
         if containers:
+            self._only = containers
             self._wanted = frozenset(containers).__contains__
 
     def prepare(self, *, retry_failed: bool, leg: Leg | None = None) -> None:
         """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
         if retry_failed:
-            self.catalog.retry_failed(leg)
-            self.catalog.redo_mismatched()
+            self.catalog.retry_failed(leg, self._only)
+            self.catalog.redo_mismatched(self._only)
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
+
+    def list_again(self) -> None:
+        """Have every container listed anew, not only the live ones."""
+        self.catalog.reset_live(self._wanted)
 
     def list_containers(self) -> None:
         """Bring the account's containers up to date."""
@@ -193,14 +200,19 @@ class Work:
             downloaded_bytes=tally.downloaded_bytes,
             uploaded=tally.uploaded,
             uploaded_bytes=tally.uploaded_bytes,
-            failed=tally.failed,
+            # An upload cannot fetch anew what is rotten; a run does.
+            failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
-            unproven=totals.blobs - totals.skipped - tally.proven if checked else 0,
+            unproven=self._moving(totals) - tally.proven if checked else 0,
             mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
             problems=(*self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, tally.troubles))[:PROBLEMS_SHOWN],
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )
+
+    def _moving(self, totals: Totals) -> int:
+        """Blobs that are to move: all that are not skipped."""
+        return self.catalog.moving(self._only) if self._only else totals.blobs - totals.skipped
 
     def _setup(self, workers: int) -> Setup:
         settings = self._settings

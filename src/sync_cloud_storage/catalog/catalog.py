@@ -227,18 +227,18 @@ class Catalog:
         with self._database.atomic():
             return results.settle(self._database, outcomes, self._at())
 
-    def retry_failed(self, leg: Leg | None) -> int:
+    def retry_failed(self, leg: Leg | None, containers: Sequence[str] = ()) -> int:
         """Set failed rows back to pending, on one leg or on both (None); how many.
 
         Not those that a further attempt cannot help: clashes of keys, names that cannot be moved, blobs that are gone.
         """
         with self._database.atomic():
-            return work.retry_failed(self._database, leg, self._at())
+            return work.retry_failed(self._database, leg, self._at(), containers)
 
-    def redo_mismatched(self) -> int:
+    def redo_mismatched(self, containers: Sequence[str] = ()) -> int:
         """Set rows back to pending whose file or object a check found wrong, on that leg only; how many."""
         with self._database.atomic():
-            return work.redo_mismatched(self._database, self._at())
+            return work.redo_mismatched(self._database, self._at(), containers)
 
     def is_pending_download(self, row_id: int) -> bool:
         """Say whether this row is still to be fetched."""
@@ -269,6 +269,10 @@ class Catalog:
     def per_container(self) -> Iterator[ContainerSums]:
         """Sums of each container, by name; reads every row."""
         return sums.per_container(self._database)
+
+    def moving(self, containers: Sequence[str]) -> int:
+        """How many blobs of these containers are not skipped."""
+        return sums.moving(self._database, containers)
 
     def problems(self, limit: int) -> list[Problem]:
         """The first *limit* things that did not go well."""

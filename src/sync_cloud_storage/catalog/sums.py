@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog import counting
 from sync_cloud_storage.model import ContainerStatus, Problem, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sync_cloud_storage.catalog.database import Database
 
@@ -17,6 +18,9 @@ SELECT (SELECT count(*) FROM containers),
     (SELECT count(*) FROM containers WHERE status = 0 AND skip_reason IS NULL),
     (SELECT count(*) FROM containers WHERE error IS NOT NULL AND (status <> 404 OR listed_at_utc IS NULL))
 """
+
+
+_MISMATCHED = "SELECT count(*) FROM sync INDEXED BY mismatched WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL"
 
 
 class ContainerSums(NamedTuple):
@@ -60,6 +64,15 @@ def container_counts(database: Database) -> tuple[tuple[ContainerStatus, int], .
     return tuple((ContainerStatus(status), count) for status, count in found)
 
 
+def moving(database: Database, containers: Sequence[str]) -> int:
+    """How many blobs of these containers are not skipped. Reads their rows."""
+    found = database.row(
+        "SELECT count(*) FROM sync WHERE container IN (SELECT value FROM json_each(?)) AND skip_reason IS NULL",
+        (json.dumps(list(containers)),),
+    )
+    return found[0] if found else 0
+
+
 def problems(database: Database, limit: int) -> list[Problem]:
     """The first *limit* lines of the view `problems`."""
     return [
@@ -96,4 +109,5 @@ def _totals(database: Database, sums: counting.Sums) -> Totals:
         uploaded=uploaded[0],
         uploaded_bytes=uploaded[1],
         gone=gone[0],
+        mismatched=(database.row(_MISMATCHED) or (0,))[0],
     )

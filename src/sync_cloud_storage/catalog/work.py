@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog.counting import change
 from sync_cloud_storage.model import Check, Download, Leg, Look, Upload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sync_cloud_storage.catalog.database import Database
 
 FILE, OBJECT = 1, 2  # bits of sync.written
@@ -45,7 +48,7 @@ SELECT id FROM sync INDEXED BY failed
 WHERE (azure_status = 2 OR s3_status = 2) AND azure_status = 2 AND refused IS NULL AND gone_at_utc IS NULL
 """
 _FAILED_S3 = "SELECT id FROM sync INDEXED BY failed WHERE (azure_status = 2 OR s3_status = 2) AND s3_status = 2"
-_MISMATCHED = "SELECT id FROM sync INDEXED BY mismatched WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL"
+_MISMATCHED = "SELECT id FROM sync INDEXED BY mismatched WHERE (nas_check IS NOT NULL OR s3_check IS NOT NULL)"
 
 
 def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
@@ -98,10 +101,10 @@ def key_of(database: Database, row_id: int) -> str | None:
     return found[0] if found else None
 
 
-def retry_failed(database: Database, leg: Leg | None, at: str) -> int:
+def retry_failed(database: Database, leg: Leg | None, at: str, containers: Sequence[str] = ()) -> int:
     """Set failed rows back to pending; how many. Not those that another attempt cannot help: clashes, names, gone."""
-    azure = [] if leg is Leg.S3 else _ids(database, _FAILED_AZURE)
-    s3 = [] if leg is Leg.AZURE else _ids(database, _FAILED_S3)
+    azure = [] if leg is Leg.S3 else _ids(database, _FAILED_AZURE, containers)
+    s3 = [] if leg is Leg.AZURE else _ids(database, _FAILED_S3, containers)
     return change(
         database,
         "UPDATE sync SET azure_status = 0, azure_error = NULL, attempts = NULL, updated_at = ? WHERE id = ?",
@@ -115,7 +118,7 @@ def retry_failed(database: Database, leg: Leg | None, at: str) -> int:
     )
 
 
-def redo_mismatched(database: Database, at: str) -> int:
+def redo_mismatched(database: Database, at: str, containers: Sequence[str] = ()) -> int:
     """Set rows whose file or object a check found wrong back to pending on that leg; how many."""
     return change(
         database,
@@ -123,9 +126,18 @@ def redo_mismatched(database: Database, at: str) -> int:
         " s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
         " nas_check = NULL, s3_check = NULL, proven = NULL, updated_at = ? WHERE id = ?",
         (at,),
-        _ids(database, _MISMATCHED),
+        _ids(database, _MISMATCHED, containers),
     )
 
 
-def _ids(database: Database, sql: str) -> list[int]:
-    return [row_id for (row_id,) in database.rows(sql)]
+def _ids(database: Database, sql: str, containers: Sequence[str]) -> list[int]:
+    """Ids that *sql* finds; only those of *containers*, where any is named."""
+    if not containers:
+        return [row_id for (row_id,) in database.rows(sql)]
+    return [
+        row_id
+        for (row_id,) in database.rows(
+            f"{sql} AND container IN (SELECT value FROM json_each(?))",  # noqa: S608 - one of the constants above
+            (json.dumps(list(containers)),),
+        )
+    ]
