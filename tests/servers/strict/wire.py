@@ -191,7 +191,8 @@ class Listener:
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, handle: Handle) -> None:
         self._handle, self._tls = handle, tls
         self._open: set[Connection] = set()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []  # started; changed under the lock
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._socket = socket.create_server((host, port), backlog=1024)
         self.host, self.port = self._socket.getsockname()[:2]
@@ -209,18 +210,23 @@ class Listener:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._socket.close()
-        while self._threads:
+        while threads := self._alive():
             for connection in list(self._open):
                 with contextlib.suppress(OSError):
                     connection.socket.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
-            self._threads[-1].join(timeout=0.1)
+            threads[-1].join(timeout=0.1)
+
+    def _alive(self) -> list[threading.Thread]:
+        with self._lock:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
+            return list(self._threads)
 
     def _in_thread(self, run: Callable[..., None], *arguments: object) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._alive()  # forgets those that are over
         thread = threading.Thread(target=run, args=arguments, name="strict-cloud", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        with self._lock:
+            thread.start()
+            self._threads.append(thread)
 
     def _accept(self) -> None:
         while not self._stopping.is_set():
