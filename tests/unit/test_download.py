@@ -213,7 +213,7 @@ def test_blob_that_is_deleted_is_gone(strict: StrictCloud, nas: Nas, pump: Pump,
     """A blob that is deleted meanwhile is gone, and nothing is left of it (A14)."""
     blob = stored(strict, data)
     strict.faults.append(Fault(Remove("c", "b"), operation="GetBlob"))
-    assert downloaded(strict, nas, pump, download_of(blob)) == Gone(1, NOW)
+    assert downloaded(strict, nas, pump, download_of(blob)) == Gone(1, NOW, blob.etag)
     assert (files(nas.root), leftovers(nas.root)) == ({}, [])
 
 

@@ -166,4 +166,4 @@ def test_looking(strict: StrictCloud, pump: Pump) -> None:
     assert isinstance(seen, Seen)
     assert (seen.id, seen.blob.etag, seen.blob.size_bytes) == (7, stored.etag, 3)
     strict.azure.remove("c", "b")
-    assert pumped(pump, look(Look(7, "c", "b", "old"), azure, now)) == [Gone(7, NOW)]
+    assert pumped(pump, look(Look(7, "c", "b", "old"), azure, now)) == [Gone(7, NOW, "old")]

@@ -154,6 +154,13 @@ def test_unknown_name_is_offline(pump: Pump) -> None:
     assert (answer.status, answer.offline) == (0, True)
 
 
+def test_proxy_that_reaches_nobody_is_offline(pump: Pump) -> None:
+    """A proxy that says 503 to CONNECT means that nobody is there (B05)."""
+    with Peer(lambda _: [b"HTTP/1.1 503 no\r\n\r\n", CLOSE]) as proxy:
+        (answer,) = answers(pump, get("https://nobody.invalid/", Line(proxy=proxy.url)))
+    assert (answer.status, answer.offline) == (0, True)
+
+
 def test_connection_that_breaks_is_not_offline(pump: Pump) -> None:
     """Somebody answered and broke off: that counts as a failure, not as nobody there (B06)."""
     with Peer(lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", RESET]) as peer:

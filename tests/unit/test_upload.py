@@ -257,7 +257,7 @@ def test_open_upload_is_told_before_its_parts(strict: StrictCloud, bucket: Bucke
     result = uploaded(strict, nas, pump, upload_of(LARGE), given=given)
     assert isinstance(result, Failed)
     assert result.code == "S3-403"
-    assert given == [UploadOpened(1, next(iter(bucket.uploads)))]
+    assert given == [UploadOpened(1, next(iter(bucket.uploads)), "e")]
     assert 0 not in told_when_asked
 
 
