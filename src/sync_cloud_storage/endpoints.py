@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sync_cloud_storage.azure import Azure, AzureAccess, AzureCredentials
-from sync_cloud_storage.errors import UsageFault
+from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.http.pump import Pump
@@ -54,7 +54,11 @@ class Endpoints:
         now = time.time()
         access = self._access
         if access is None or (self._azure_credentials.renewable and 0 < access.expires < now + RENEW_EARLY_S):
-            access = self._access = self._azure_credentials.access(datetime.now(UTC))
+            try:
+                access = self._access = self._azure_credentials.access(datetime.now(UTC))
+            except EnvironmentFault:
+                if access is None or access.expires <= now:  # what we have is good for a while yet
+                    raise
         return access
 
     # ----------------------------------------------------------------------------------------------------- s3
@@ -92,6 +96,20 @@ class Endpoints:
             target.kms_key,
             target.tags,
         )
+
+    # -------------------------------------------------------------------------------------------------- names
+
+    @property
+    def account_name(self) -> str:
+        """What ties a catalog to the account: its name, and where it is if that is not Azure's public cloud."""
+        azure = self._settings.azure
+        public = azure.endpoint == f"https://{azure.account}.blob.core.windows.net"
+        return azure.account if public else f"{azure.account} at {azure.endpoint}"
+
+    @property
+    def bucket_name(self) -> str:
+        """What ties a catalog to the bucket: its name, and where it is if that is not AWS."""
+        return self.profile.bucket if self._chain.is_aws else f"{self.profile.bucket} at {self._chain.endpoint}"
 
     # -------------------------------------------------------------------------------------------------- first
 

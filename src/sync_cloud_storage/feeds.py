@@ -121,7 +121,8 @@ class Rows:
         fetch: (after id, limit) -> tasks.
         wanted: Which containers.
         rounds: Rows that come back to pending (a blob changed, a file was found rotten) are picked up in a later round;
-            with False every row is taken once.
+            with False the rows are walked through once.
+        again: With False no row is taken twice, whatever became of it.
         clock: Monotonic seconds.
     """
 
@@ -133,11 +134,13 @@ class Rows:
         wanted: Callable[[str], bool],
         *,
         rounds: bool = True,
+        again: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch
         self._wanted = wanted
         self._rounds = rounds
+        self._again = again
         self._clock = clock
         self._look_at = 0.0
         self._after = 0
@@ -171,7 +174,8 @@ class Rows:
 
     def back(self, task: Task) -> None:
         """Its result is committed: if the row is pending again, it may be taken again."""
-        self._in_hand.discard(task.id)  # type: ignore[union-attr]
+        if self._again:
+            self._in_hand.discard(task.id)  # type: ignore[union-attr]
 
     def look_again(self) -> None:
         """Whoever waits for nothing else need not spare the catalog."""

@@ -55,7 +55,7 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
 def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone]:
     """What one blob is now: a listing no longer holds it, or it changed while it was read."""
     blob = yield from azure.look(task.container, task.blob)
-    return Seen(task.id, blob) if blob is not None else Gone(task.id, now())
+    return Seen(task.id, blob) if blob is not None else Gone(task.id, now(), task.etag)
 
 
 def _placed(placement: Placement, container: str, blob: Blob) -> tuple[Blob, Place]:

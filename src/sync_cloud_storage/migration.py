@@ -154,10 +154,13 @@ class Migration:
         settings.apply_environment()
         with Catalog.open(settings.db_file, _now) as catalog:
             nas_door = self._open_nas(catalog) if nas else None
+            if nas_door is not None:
+                nas_door.hold()
             self._around.ends.greet(azure=azure, s3=target)
+            ends = self._around.ends
             catalog.claim(
-                account=settings.azure.account if azure else "",
-                bucket=settings.target.bucket if target else "",
+                account=ends.account_name if azure else "",
+                bucket=ends.bucket_name if target else "",
                 nas_id=nas_door.id if nas_door else "",
             )
             work = Work(verb, self._around, catalog, nas_door, azure=azure, target=target)
@@ -170,8 +173,10 @@ class Migration:
                 result = fault.sentence
                 raise
             finally:
-                work.close()
-                catalog.end_run(result)
+                try:
+                    work.close()
+                finally:
+                    catalog.end_run(result)
 
     def _open_nas(self, catalog: Catalog) -> Nas:
         folder = self._settings.media_folder

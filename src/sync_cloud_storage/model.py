@@ -214,6 +214,7 @@ class UploadOpened(NamedTuple):
 
     id: int
     upload_id: str
+    etag: str
 
 
 class Uploaded(NamedTuple):
@@ -239,10 +240,11 @@ class Seen(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """The answer to `Look`: the source has no such blob any more."""
+    """The answer to `Look`: the source has no such blob any more. `etag` is the version that was asked about."""
 
     id: int
     at_utc: str
+    etag: str = ""
 
 
 class Checked(NamedTuple):

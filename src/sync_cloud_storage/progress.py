@@ -71,10 +71,10 @@ class Progress(NamedTuple):
 class Outcome(NamedTuple):
     """How a run ended.
 
-    `failed`: blobs and containers that failed in this run. `proven`, `unproven`, `mismatches` are xcheck's: rows right
-    in every place; rows that cannot be called right yet (not moved, failed, no checksum); rows that differ somewhere.
-    `problems` are the first few of them, for people; the catalog's view has all. `stopped_by` is "", "SIGINT" or
-    "SIGTERM".
+    `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did not.
+    `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right yet (not
+    moved, failed, no checksum); rows that differ somewhere. `problems` are the first few of them, for people; the
+    catalog's view has all. `stopped_by` is "", "SIGINT" or "SIGTERM".
     """
 
     verb: str
@@ -87,6 +87,7 @@ class Outcome(NamedTuple):
     downloaded_bytes: int = 0
     uploaded: int = 0
     uploaded_bytes: int = 0
+    left: int = 0
     failed: int = 0
     proven: int = 0
     unproven: int = 0
@@ -102,7 +103,7 @@ class Outcome(NamedTuple):
             return 143 if self.stopped_by == "SIGTERM" else 130
         if self.mismatches:
             return 5
-        return 1 if self.failed or self.unproven or has_failures(self.totals) else 0
+        return 1 if self.failed or self.unproven or self.left or has_failures(self.totals) else 0
 
 
 class LastRun(NamedTuple):

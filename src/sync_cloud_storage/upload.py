@@ -13,7 +13,7 @@ from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
 from sync_cloud_storage.names import object_key
-from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, HashSink, fits, part_size_for
+from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, HashSink, described_as, fits, part_size_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,8 +86,14 @@ class Uploader:
             try:
                 stored: Stored = yield from way(task, about)
             except BlobFault as fault:
-                if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN:
-                    return self._evidence(task, (yield from self._object(task)), 0)
+                if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN and not task.may_replace:
+                    there = yield from self._object(task)
+                    if described_as(there, about):
+                        return self._evidence(task, there, 0)
+                    # The right bytes under an outdated description: nothing is lost by sending them once more.
+                    task = task._replace(may_replace=True)
+                    attempt -= 1
+                    continue
                 if fault.code in _RATHER_THE_FILE:
                     yield Aside(self._check_file, (task,))
                 if attempt == ATTEMPTS or not _passes(fault):
@@ -118,7 +124,7 @@ class Uploader:
             upload_id, had, step = yield from self._resume(task)
             if not upload_id:
                 upload_id = yield from self._s3.open_upload(task.s3_key, about)
-                self._give(UploadOpened(task.id, upload_id))
+                self._give(UploadOpened(task.id, upload_id, task.etag))
             spans = [(offset, min(step, task.size_bytes - offset)) for offset in range(0, task.size_bytes, step)]
             sent: list[tuple[Part, int]] = yield Each(
                 (

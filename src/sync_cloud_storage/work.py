@@ -6,6 +6,7 @@ of the hour, and somebody who is told how it goes.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import datetime
@@ -124,7 +125,11 @@ class Work:
         self.catalog.reset_live(self._wanted)
 
     def list_containers(self) -> None:
-        """Bring the account's containers up to date."""
+        """Bring the account's containers up to date, and have all listed again if other things are skipped now."""
+        settings = self._settings
+        rules = json.dumps([settings.skip_containers, settings.placement.skip_extensions])
+        if self.catalog.has_changed("skip_rules", rules):
+            self.list_again()
         self.drive(Feeds(containers=Containers(self.catalog)))
 
     def listings(self) -> Listings:
@@ -133,7 +138,8 @@ class Work:
 
     def looks(self) -> Rows:
         """Rows that a listing should have shown and did not: the source is asked about each."""
-        return Rows(self.catalog.pending_looks, self._wanted)
+        # Each once: a source that will not answer about one of them is asked again by the next run.
+        return Rows(self.catalog.pending_looks, self._wanted, again=False)
 
     def downloads(self) -> Rows:
         """Pending blobs."""
@@ -174,6 +180,8 @@ class Work:
         if self._executor is None:
             workers = self._settings.transfer.workers or max(2, min(WORKERS_MOST, os.cpu_count() or 2))
             self._executor = Processes(self._setup(workers), workers)
+        else:  # it may have rested for long
+            self._send_all(self._renewed())
         rules = Rules(self._settings.skip_reason, self._settings.is_live)
         Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
 
@@ -200,6 +208,7 @@ class Work:
             downloaded_bytes=tally.downloaded_bytes,
             uploaded=tally.uploaded,
             uploaded_bytes=tally.uploaded_bytes,
+            left=totals.pending + totals.downloaded if self._verb == "run" and not self._only else 0,
             # An upload cannot fetch anew what is rotten; a run does.
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
@@ -241,16 +250,22 @@ class Work:
             self._tell(in_hand, lanes)
         messages: list[Message] = []
         if now - self._renewed_at >= RENEW_EVERY_S:
-            self._renewed_at = now
-            messages.append(
-                Renew(
-                    self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None
-                )
-            )
+            messages.append(self._renewed())
         if (rate := self._allowed_rate()) != self._rate:
             self._rate = rate
             messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))
         return messages
+
+    def _renewed(self) -> Renew:
+        self._renewed_at = time.monotonic()
+        return Renew(
+            self._ends.azure_access() if self._azure else None, self._ends.s3_access() if self._target else None
+        )
+
+    def _send_all(self, message: Message) -> None:
+        if self._executor is not None:
+            for worker in range(self._executor.workers):
+                self._executor.send(worker, message)
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())

@@ -4,7 +4,8 @@ catalog.py      the verbs; each is one transaction
 opening.py      create, open, migrate, back up, take away        database.py  one connection, its errors made ours
 lock.py         one writer                                       local_disk.py  where a catalog may lie
 containers.py   the account's listing                            pages.py     a container's listing
-places.py       who gets which path                              versions.py  a blob that changed, left, came back
+places.py       who gets which path                              housing.py   rows get their places
+versions.py     a blob that changed, left, came back             counting.py  the running sums
 work.py         rows become tasks                                results.py   results become rows
 sums.py         numbers for people                               state.py     identity, runs
 """

@@ -123,6 +123,14 @@ class Catalog:
         with self._database.atomic():
             state.claim(self._database, account=account, bucket=bucket, nas_id=nas_id)
 
+    def has_changed(self, key: str, value: str) -> bool:
+        """Say whether *value* is another one than at the last call, and remember it; the first time it is not."""
+        with self._database.atomic():
+            known = state.get(self._database, key)
+            if value != known:
+                state.put(self._database, key, value)
+            return bool(known) and value != known
+
     def nas_id(self) -> str:
         """The NAS that it is tied to, "" for none yet."""
         return state.get(self._database, "nas_id")

@@ -31,7 +31,7 @@ class Lock:
     """
 
     def __init__(self, catalog: Path, host: str, since_utc: str) -> None:
-        self.path = Path(f"{catalog}.lock")
+        self.path = Path(f"{catalog.resolve()}.lock")  # one lock, whatever link leads there
         try:
             self._handle = self._take(catalog)
             text = json.dumps({"pid": os.getpid(), "host": host, "since_utc": since_utc})

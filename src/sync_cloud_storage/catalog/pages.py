@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog import versions
-from sync_cloud_storage.catalog.counting import add, counted
-from sync_cloud_storage.catalog.places import Wish, displace, rule
-from sync_cloud_storage.model import BlobStatus, ContainerStatus, Look, PageOutcome
+from sync_cloud_storage.catalog.counting import counted
+from sync_cloud_storage.catalog.housing import house
+from sync_cloud_storage.catalog.places import displace
+from sync_cloud_storage.model import ContainerStatus, Look, PageOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,19 +27,11 @@ if TYPE_CHECKING:
 
 SUSPECTS_AT_ONCE = 100_000  # a container that was emptied may have millions; `pending_looks` has them all
 
-CLASHES, HAS_NO_NAME = 1, 2  # sync.refused
-
 _ROW = (
     "SELECT blob, id, etag, coalesce(tier, ''), coalesce(skip_reason, ''), gone_at_utc IS NOT NULL,"
     " refused IS NOT NULL FROM sync WHERE container = ? AND "
 )
 _AFTER, _BETWEEN, _NAMED = f"{_ROW}blob > ?", f"{_ROW}blob > ? AND blob <= ?", f"{_ROW}blob = ?"
-
-_INSERT = """
-INSERT INTO sync (id, container, blob, azure_status, azure_error, created_at, size_bytes, etag, last_modified,
-    content_md5, headers, metadata, kind, tier, s3_key, nas_path, skip_reason, refused)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 
 
 def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> PageOutcome:
@@ -46,10 +39,10 @@ def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> Pa
     database.run("INSERT INTO containers (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", (page.container, at))
     listing = _Listing.of(database, page)
     settled = _Page(database, page, listing, at)
-    added = settled.settle()
+    added, added_bytes = settled.settle()
     database.run(
         "UPDATE containers SET blobs = blobs + ?, bytes = bytes + ?, error = NULL WHERE name = ?",
-        (added.blobs, added.size_bytes, page.container),
+        (added, added_bytes, page.container),
     )
     suspects: list[Look] = []
     if listing.goes_on and page.next_marker:
@@ -57,7 +50,7 @@ def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> Pa
     elif listing.goes_on:
         _end(database, page, listing, at, is_live=is_live)
         suspects = _suspects(database, page.container)
-    return PageOutcome(added.blobs, settled.changed, settled.unchanged, tuple(suspects))
+    return PageOutcome(added, settled.changed, settled.unchanged, tuple(suspects))
 
 
 class _Listing(NamedTuple):
@@ -81,11 +74,6 @@ class _Listing(NamedTuple):
         return cls(goes_on=True, after=shown, upto=max(shown, greatest) if page.next_marker else None)
 
 
-class _Added(NamedTuple):
-    blobs: int
-    size_bytes: int
-
-
 class _Page:
     """One page, once."""
 
@@ -100,15 +88,15 @@ class _Page:
         self._retiered: list[tuple[str | None, int]] = []
         self._homeless: list[tuple[int, Blob, Place]] = []  # known rows whose place is to be decided (again)
 
-    def settle(self) -> _Added:
-        """Write it; what was added."""
+    def settle(self) -> tuple[int, int]:
+        """Write it; how many rows were added, and their bytes."""
         if self._given or self._listing.upto is None:
             listed: list[int] = []
             missing: list[int] = []
             self._compare(self._known(), listed, missing)
             self._suspect(listed, missing)
         self._database.many("UPDATE sync SET tier = ? WHERE id = ?", self._retiered)
-        return self._settle_places()
+        return self._house()
 
     # ------------------------------------------------------------------------------------------- what is known
 
@@ -183,78 +171,12 @@ class _Page:
             self._database.run("UPDATE sync SET refused = NULL WHERE id = ?", (row_id,))
             self._homeless.append((row_id, blob, place))
 
-    # ---------------------------------------------------------------------------------------------- places
-
-    def _settle_places(self) -> _Added:
+    def _house(self) -> tuple[int, int]:
         """Give each new row, and each one that needs another place, the one that it gets."""
-        container = self._container
         found = self._database.row("SELECT seq FROM sqlite_sequence WHERE name = 'sync'")
         first_id = (found[0] if found else 0) + 1
-        new = [(first_id + number, *pair) for number, pair in enumerate(self._given.values())]
-        wishes = (
-            [
-                Wish(row_id, container, blob.name, *place[:3], True)  # noqa: FBT003
-                for row_id, blob, place in self._homeless
-                if not place.error
-            ]
-            + [
-                Wish(row_id, container, blob[0], *place[:3])
-                for row_id, blob, place in new
-                if not (place.skip_reason or place.error)
-            ]
-        )
-        rulings, refused = rule(self._database, wishes)
-
-        def row(row_id: int, blob: Blob, place: Place) -> tuple[Any, ...]:
-            name, size, etag, last_modified, md5, headers, metadata, kind, tier = blob
-            key, path, _, skip_reason, error = place
-            status: int = BlobStatus.PENDING
-            why = None
-            if error:
-                status, why = BlobStatus.FAILED, HAS_NO_NAME
-            elif row_id in rulings:
-                path, error = rulings[row_id]
-                if error:
-                    status, why = BlobStatus.FAILED, CLASHES
-            shown = None if why is None and key == f"{container}/{name}" else key or None
-            return (
-                row_id, container, name, status, error or None, self._at, size, etag, last_modified, md5 or None,
-                headers or None, metadata or None, None if kind == "BlockBlob" else kind, tier or None,
-                shown, None if path == key else path, skip_reason or None, why,
-            )  # fmt: skip
-
-        rows = [row(*one) for one in new]
-        self._database.many(_INSERT, rows)
-        self._count(rows)
-        if self._homeless:
-            with counted(self._database, [row_id for row_id, _, _ in self._homeless]):
-                self._rehouse([row(*one) for one in self._homeless])
-        if refused:
-            self._refuse(refused)
-        return _Added(len(rows), sum(one[6] for one in rows))
-
-    def _count(self, rows: list[tuple[Any, ...]]) -> None:
-        skipped = [one[6] for one in rows if one[16] is not None]
-        failed = [one[6] for one in rows if one[3]]
-        pending = len(rows) - len(skipped) - len(failed), sum(one[6] for one in rows) - sum(skipped) - sum(failed)
-        sums = {"skipped": (len(skipped), sum(skipped)), "failed": (len(failed), sum(failed)), "pending": pending}
-        add(self._database, sums)
-
-    def _rehouse(self, rows: list[tuple[Any, ...]]) -> None:
-        self._database.many(
-            "UPDATE sync SET s3_key = ?, nas_path = ?, refused = ?, azure_status = ?, azure_error = ?,"
-            " skip_reason = NULL, updated_at = ? WHERE id = ?",
-            [(one[14], one[15], one[17], one[3], one[4], self._at, one[0]) for one in rows],
-        )
-
-    def _refuse(self, refused: dict[int, str]) -> None:
-        """Rows that another one clashes with now, and that have not moved yet."""
-        with counted(self._database, list(refused)):
-            self._database.many(
-                "UPDATE sync SET azure_status = 2, azure_error = ?, refused = 1, updated_at = ?,"
-                " s3_key = coalesce(s3_key, container || '/' || blob) WHERE id = ?",
-                [(error, self._at, row_id) for row_id, error in refused.items()],
-            )
+        new = [(row_id, *pair) for row_id, pair in enumerate(self._given.values(), first_id)]
+        return house(self._database, self._container, new, self._homeless, self._at)
 
 
 def _advance(database: Database, page: BlobsPage, listing: _Listing) -> None:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
     RowResult = Downloaded | UploadOpened | Uploaded | Seen | Gone | Failed | Rotten | Checked
 
+# Fetched again, after its file was lost, and with other bytes: what is in S3 is then not what is on the NAS.
 _DOWNLOADED = """
-UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL, crc64nvme = ?, md5 = nullif(?, ''),
-    downloaded_at_utc = ?, written = coalesce(written, 0) | 1
-WHERE id = ? AND etag = ?
+UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL,
+    s3_status = CASE WHEN crc64nvme <> ?1 THEN 0 ELSE s3_status END,
+    crc64nvme = ?1, md5 = nullif(?2, ''), downloaded_at_utc = ?3, written = coalesce(written, 0) | 1
+WHERE id = ?4 AND etag = ?5
 """
 
 # A checksum that is not the download's is no evidence for this row, whatever the worker made of it. It is a failure: a
@@ -54,7 +56,10 @@ UPDATE sync SET s3_status = 2, attempts = coalesce(attempts, 0) + 1, updated_at 
 WHERE id = ?3 AND etag = ?4 AND azure_status = 1 AND s3_status <> 1 AND ?2 <> '' AND crc64nvme <> ?2
 """
 
-_UPLOAD_OPENED = "UPDATE sync SET s3_upload_id = nullif(?, '') WHERE id = ? AND s3_status <> 1"
+# Begun for a version that the row no longer has, it is not to be gone on with, only to be ended.
+_UPLOAD_OPENED = """
+UPDATE sync SET s3_upload_id = CASE WHEN etag = ? THEN nullif(?, '') ELSE '?' END WHERE id = ? AND s3_status <> 1
+"""
 
 _FAILED_AZURE = """
 UPDATE sync SET azure_status = 2, azure_error = ?, attempts = coalesce(attempts, 0) + 1, updated_at = ?
@@ -109,7 +114,7 @@ def _uploaded(database: Database, group: Iterable[Uploaded], at: str) -> int:
 
 
 def _opened(database: Database, group: Iterable[UploadOpened], _: str) -> int:
-    return database.many(_UPLOAD_OPENED, [(upload_id, row_id) for row_id, upload_id in group])
+    return database.many(_UPLOAD_OPENED, [(etag, upload_id, row_id) for row_id, upload_id, etag in group])
 
 
 def _failed(database: Database, group: Iterable[Failed], at: str) -> int:

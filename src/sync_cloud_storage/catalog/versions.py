@@ -42,15 +42,20 @@ UPDATE sync SET gone_at_utc = NULL, updated_at = ?,
 WHERE id = ? AND gone_at_utc IS NOT NULL
 """
 
-_GONE = "AZ-404-GONE: It was deleted at the source before it was copied."
+_LIST_AGAIN = """
+UPDATE containers SET status = 0, marker = NULL, listed_upto = NULL
+WHERE name = (SELECT container FROM sync WHERE id = ?) AND status <> 0
+"""
 
-# gone at, updated at, error, id
+_GONE = "AZ-404-GONE: The source no longer has it, and there is no copy of it on the NAS."
+
+# gone at, updated at, error, id. A row that was gone already and is pending again lost its file since.
 LEAVE = """
 UPDATE sync SET gone_at_utc = ?, updated_at = ?,
     azure_status = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL THEN azure_status ELSE 2 END,
     azure_error = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL OR refused IS NOT NULL
         THEN azure_error ELSE ? END
-WHERE id = ? AND gone_at_utc IS NULL
+WHERE id = ? AND (gone_at_utc IS NULL OR (azure_status = 0 AND skip_reason IS NULL))
 """
 
 
@@ -71,8 +76,11 @@ def settle_seen(database: Database, seen: Seen, at: str) -> int:
     """Write what a blob is now; 1 if that changed its row."""
     forget_suspicion(database, seen.id)
     found = database.row("SELECT etag, gone_at_utc FROM sync WHERE id = ?", (seen.id,))
-    if found is None or found[0] is None:  # a row of 2019: a listing has to give it its place first
+    if found is None:
         return 0
+    if found[0] is None:  # a row of 2019: a listing has to give it its place first
+        database.run(_LIST_AGAIN, (seen.id,))
+        return 1
     if found[0] != seen.blob.etag:
         renew(database, seen.id, seen.blob, at)
         return 1
@@ -85,6 +93,9 @@ def settle_seen(database: Database, seen: Seen, at: str) -> int:
 def settle_gone(database: Database, gone: Gone, at: str) -> int:
     """Write that the source no longer has a blob. What was copied stays; what was not has failed."""
     forget_suspicion(database, gone.id)
+    found = database.row("SELECT etag FROM sync WHERE id = ?", (gone.id,))
+    if gone.etag and found and found[0] not in {None, gone.etag}:
+        return 0  # it was made again meanwhile, as a listing saw
     return database.run(LEAVE, (gone.at_utc, at, _GONE, gone.id))
 
 

@@ -122,9 +122,11 @@ def redo_mismatched(database: Database, at: str, containers: Sequence[str] = ())
     """Set rows whose file or object a check found wrong back to pending on that leg; how many."""
     return change(
         database,
-        "UPDATE sync SET azure_status = CASE WHEN nas_check IS NULL THEN azure_status ELSE 0 END,"
-        " s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
-        " nas_check = NULL, s3_check = NULL, proven = NULL, updated_at = ? WHERE id = ?",
+        # What the source no longer has cannot be fetched again: that mismatch stays.
+        "UPDATE sync SET azure_status = CASE WHEN nas_check IS NULL OR gone_at_utc IS NOT NULL THEN azure_status"
+        " ELSE 0 END, s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
+        " nas_check = CASE WHEN gone_at_utc IS NOT NULL THEN nas_check END, s3_check = NULL, proven = NULL,"
+        " updated_at = ? WHERE id = ?",
         (at,),
         _ids(database, _MISMATCHED, containers),
     )

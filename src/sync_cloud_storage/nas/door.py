@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from typing import TYPE_CHECKING, Self
 
 from sync_cloud_storage.checksum import crc64nvme
-from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind
+from sync_cloud_storage.errors import BlobFault, CatalogBusy, EnvironmentFault, Kind
 from sync_cloud_storage.nas.faults import as_environment, as_fault
 from sync_cloud_storage.nas.folders import let_close, open_plain, split
 from sync_cloud_storage.nas.marker import Opened, open_nas
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync_cloud_storage.errors import ScsError
+
+_LOCK = ".scs/lock"
 
 
 class ReadFile:
@@ -76,6 +79,7 @@ class Nas:
         self.id = opened.nas_id
         self._folders = opened.folders
         self._root_fd = opened.folders.root.fd
+        self._lock = -1
         self._scratch = opened.scratch
         self._publisher = Publisher(root, self._folders, self.check_mounted)
 
@@ -89,8 +93,31 @@ class Nas:
         """
         return cls(root, open_nas(root, nas_id))
 
+    def hold(self) -> None:
+        """Keep other runs away from this NAS until `close`: two that write would take each other's temporary files.
+
+        Raises:
+            CatalogBusy: `NAS-IN-USE`, another run works on it, perhaps with another catalog.
+        """
+        try:
+            self._lock = os.open(
+                _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=self._root_fd
+            )
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CatalogBusy(
+                "NAS-IN-USE",
+                f'Another run works on the NAS "{self.root}", perhaps with another catalog or from another machine.',
+                "Wait until it has ended; one NAS takes one run at a time.",
+            ) from None
+        except OSError as error:
+            if error.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EROFS}:  # a NAS may know no locks
+                raise as_environment(error, self.root / _LOCK, self._root_fd) from error
+
     def close(self) -> None:
         """Let go of everything."""
+        if self._lock >= 0:
+            let_close(self._lock)
         self._folders.close()
         let_close(self._scratch.fd)
         let_close(self._root_fd)

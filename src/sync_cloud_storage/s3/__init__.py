@@ -10,7 +10,7 @@ limits"), read 2026-11-23.
 from __future__ import annotations
 
 from sync_cloud_storage.s3.access import AwsChain, S3Access
-from sync_cloud_storage.s3.answers import HashSink, Part, Stored
+from sync_cloud_storage.s3.answers import HashSink, Part, Stored, described_as
 from sync_cloud_storage.s3.door import S3
 from sync_cloud_storage.s3.objects import MAX_OBJECT_BYTES, Profile, fits, part_size_for
 
@@ -23,6 +23,7 @@ __all__ = [
     "Profile",
     "S3Access",
     "Stored",
+    "described_as",
     "fits",
     "part_size_for",
 ]

@@ -10,6 +10,8 @@ from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sync_cloud_storage.http.messages import Response
 
 
@@ -29,6 +31,10 @@ class Stored(NamedTuple):
     etag: str
     checksum: str
     version_id: str
+    about: tuple[str, ...] = ()  # its properties and metadata as header lines, where it was looked at
+
+
+_DESCRIBES = frozenset({"content-type", "content-encoding", "content-language", "content-disposition", "cache-control"})
 
 
 class HashSink:
@@ -59,7 +65,13 @@ def stored(answer: Response) -> Stored:
         answer.header("etag").strip('"'),
         answer.header("x-amz-checksum-crc64nvme") if full else "",
         answer.header("x-amz-version-id"),
+        tuple(sorted(f"{name}: {value}" for name, value in answer.headers.items() if is_description(name))),
     )
+
+
+def is_description(name: str) -> bool:
+    """Whether a header, in lower case, says what an object is, and not where or how it is kept."""
+    return name in _DESCRIBES or name.startswith("x-amz-meta-")
 
 
 def listed_part(node: Any) -> Part:
@@ -94,3 +106,13 @@ def text(body: bytes, name: str) -> str:
     """The text of the first element of that name in an answer, "" where there is none."""
     found = nodes(body, name)
     return (found[0].text or "") if found else ""
+
+
+def described_as(stored: Stored, about: Sequence[str]) -> bool:
+    """Whether an object that was looked at has just the properties and metadata of these header lines."""
+    pairs = [line.split(": ", 1) if ": " in line else [line.rstrip(";"), ""] for line in about]
+    wanted = {name.lower(): value for name, value in pairs if is_description(name.lower())}
+    had = dict(line.split(": ", 1) for line in stored.about)
+    if "content-type" not in wanted:
+        had.pop("content-type", None)  # every endpoint has a word of its own for "none"
+    return wanted == had
