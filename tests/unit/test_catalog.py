@@ -615,7 +615,7 @@ def test_a_multipart_upload_is_remembered(catalog: Catalog) -> None:
 
     assert upload_ids() == ["", ""]
     assert upload_ids() == ["", "?"]
-    catalog.settle([UploadOpened(2, "id-7")])
+    catalog.settle([UploadOpened(2, "id-7", "v1")])
     assert upload_ids() == ["", "id-7"]
     assert upload_ids() == ["", "id-7"]
     assert catalog.is_uploading(2)
@@ -627,7 +627,7 @@ def test_a_multipart_upload_is_remembered(catalog: Catalog) -> None:
 def test_an_upload_that_was_begun_for_an_old_version_is_not_gone_on_with(catalog: Catalog) -> None:
     """It would end with the old version's properties; that one is open is all that is known."""
     listed(catalog, "a")
-    catalog.settle([downloaded(1), UploadOpened(1, "id-7")])
+    catalog.settle([downloaded(1), UploadOpened(1, "id-7", "v1")])
     listed(catalog, blob("a", "v2"))
     catalog.settle([downloaded(1, "v2")])
     assert catalog.pending_uploads(0, 9, 1)[0].upload_id == "?"
