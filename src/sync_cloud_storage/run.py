@@ -279,7 +279,7 @@ class Run:
         self._denied[failed.id] = failed
         if len(self._denied) >= DENIALS and self._stopped is None:
             text = f"Access was refused {DENIALS} times in a row, last: {failed.sentence}"
-            self._stopped = Stopped(failed.code, text, "Give scs the right, then run again; nothing was marked failed.")
+            self._stopped = Stopped(failed.code, text, "Grant the access, then run again; nothing was marked failed.")
 
     def _grant(self, *legs: Leg) -> list[Failed]:
         """Something went through on a leg, or the run ends: what was refused there is those blobs' own trouble."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import containers, opening, pages, results, state, sums, work
@@ -16,7 +17,6 @@ from sync_cloud_storage.catalog.state import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -66,7 +66,7 @@ class Catalog:
             CatalogBusy: Another run holds it.
             EnvironmentFault: `CATALOG-` MISSING, NETWORK, CORRUPT, FOREIGN, NEWER, IO; the file is then as it was.
         """
-        return cls(*opening.create(path, now, host or os.uname().nodename), now)
+        return cls(*opening.create(_real(path), now, host or os.uname().nodename), now)
 
     @classmethod
     def open(cls, path: Path, now: Callable[[], datetime], *, host: str = "") -> Self:
@@ -75,7 +75,7 @@ class Catalog:
         Raises:
             As `create`.
         """
-        return cls(*opening.open_to_write(path, now, host or os.uname().nodename), now)
+        return cls(*opening.open_to_write(_real(path), now, host or os.uname().nodename), now)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -84,7 +84,7 @@ class Catalog:
         Raises:
             EnvironmentFault: As `create`, and `CATALOG-OLDER`.
         """
-        return cls(opening.open_to_read(path), None, lambda: datetime.fromtimestamp(0, UTC))
+        return cls(opening.open_to_read(_real(path)), None, lambda: datetime.fromtimestamp(0, UTC))
 
     @staticmethod
     def forget(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path:
@@ -93,7 +93,7 @@ class Catalog:
         Raises:
             As `create`; a damaged one is renamed instead.
         """
-        return opening.forget(path, now, host or os.uname().nodename)
+        return opening.forget(_real(path), now, host or os.uname().nodename)
 
     def close(self) -> None:
         """Let go of the file. Needed for nothing but to be quick the next time; safe to call twice."""
@@ -292,3 +292,8 @@ class Catalog:
 
     def _at(self) -> str:
         return utc_text(self._now())
+
+
+def _real(path: Path) -> Path:
+    """The file itself, whatever link leads there: its WAL and its lock lie beside it."""
+    return Path(os.path.realpath(path))
