@@ -87,6 +87,10 @@ class Going:
             os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait()
 
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something that must come while the command is at work."""
+        until(condition, lambda: self.child.poll() is None)
+
     def interrupt(self, how: signal.Signals = signal.SIGINT) -> None:
         """Ctrl-C reaches every process of the terminal; all other signals the command alone."""
         if how is signal.SIGINT:
@@ -135,6 +139,10 @@ class Terminal:
     def text(self) -> str:
         """What the terminal was sent so far."""
         return self._sent.decode("utf-8", "replace")
+
+    def until(self, words: str) -> None:
+        """Wait until the terminal shows these words."""
+        until(lambda: words in self.text, self._reader.is_alive)
 
     def type(self, keys: str) -> None:
         r"""Press keys; "\x03" is Ctrl-C."""
@@ -242,9 +250,10 @@ class Desk:
         return sorted(file.name for file in (self.nas / ".scs" / "tmp").iterdir())
 
 
-def until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
-    """Wait for something that must come."""
-    deadline = time.monotonic() + timeout_s
+def until(condition: Callable[[], object], is_alive: Callable[[], bool] = lambda: True) -> None:
+    """Wait for something that must come while *is_alive*."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
+        assert is_alive() or condition(), "the command ended first"
         assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.02)

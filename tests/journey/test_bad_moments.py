@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.journey.desk import until
 from tests.servers import clients
 from tests.servers.strict import Call, Fault
 from tests.unit.small_nas import mounts, small_disk
@@ -153,7 +152,7 @@ def test_scs_run_while_another_one_is_at_work(desk: Desk, strict: StrictCloud) -
     desk.scs("init")
     strict.azure.put("films", "reel", b"x" * 100_000)
     with held(strict, "GetBlob") as gate, desk.start("run") as first:
-        until(lambda: strict.asked("GetBlob"))
+        first.until(lambda: strict.asked("GetBlob"))
         for line in ("run", "sync", "upload", "xcheck", "reset-live", "clean --yes", "init"):
             done = desk.scs(*line.split(), code=4)
             assert f"Another run holds the catalog 'storage.sqlite': process {first.child.pid} on " in done.err, line
@@ -191,7 +190,7 @@ def test_ctrl_c_during(
         desk.scs(verb)
     asked = len(strict.asked(operation))
     with held(strict, operation), desk.start(*line.split()) as going:
-        until(lambda: len(strict.asked(operation)) > asked)
+        going.until(lambda: len(strict.asked(operation)) > asked)
         going.interrupt(how)
         done = going.end(timeout_s=15)
     assert done.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
@@ -209,9 +208,9 @@ def test_ctrl_c_twice_during_scs_run(desk: Desk, strict: StrictCloud) -> None:
     _one_blob(strict)
     desk.scs("init")
     with held(strict, "GetBlob"), desk.start("run") as going:
-        until(lambda: strict.asked("GetBlob"))
+        going.until(lambda: strict.asked("GetBlob"))
         going.interrupt()
-        until(lambda: "Once more stops at once" in going.out.read_text())
+        going.until(lambda: "Once more stops at once" in going.out.read_text())
         going.interrupt()
         assert going.end(timeout_s=3).code == 130
     strict.faults.clear()
@@ -224,7 +223,7 @@ def test_ctrl_c_while_scs_is_still_starting(line: str, desk: Desk) -> None:
     """In the first moments, too, Ctrl-C ends quietly: no traceback, no worker that complains, nothing half made."""
     desk.scs("init")
     with desk.start(*line.split(), env={"PYTHONPROFILEIMPORTTIME": "1"}) as going:
-        until(lambda: "| click" in going.err.read_text().replace(" ", "").replace("|", "| "))
+        going.until(lambda: "| click" in going.err.read_text().replace(" ", "").replace("|", "| "))
         going.interrupt()
         assert going.end().code in {0, 130}
     desk.scs("init")
@@ -239,7 +238,7 @@ def test_ctrl_c_while_workers_are_still_starting(when_s: float, desk: Desk, stri
     with held(strict, "ListContainers") as gate:
         gate.set()  # the greeting is answered
         with desk.start("run") as going:
-            until(lambda: strict.asked("HeadBucket"))
+            going.until(lambda: strict.asked("HeadBucket"))
             time.sleep(when_s)
             going.interrupt()
             done = going.end()
@@ -251,12 +250,12 @@ def test_ctrl_c_at_the_question_of_scs_clean(desk: Desk) -> None:
     """Ctrl-C is no yes: the catalog stays."""
     desk.scs("init")
     with desk.at_terminal("clean") as terminal:
-        until(lambda: "[y/N]" in terminal.text)
+        terminal.until("[y/N]")
         terminal.type("\x03")
         assert terminal.end().code == 130
     assert desk.file.exists()
     with desk.at_terminal("clean") as terminal:
-        until(lambda: "[y/N]" in terminal.text)
+        terminal.until("[y/N]")
         terminal.type("y\n")
         assert terminal.end().code == 0
     assert not desk.file.exists()

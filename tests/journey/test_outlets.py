@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from tests.journey.desk import SCS, until
+from tests.journey.desk import SCS
 from tests.servers import clients
 from tests.servers.strict import Answer, Drip, Fault, Reset
 
@@ -122,7 +122,7 @@ def test_no_secret_leaves_scs(desk: Desk, strict: StrictCloud) -> None:
     ]
     desk.scs("init", env=by_sas)
     with desk.start("run", env=by_sas) as going:
-        until(lambda: strict.asked("GetBlob", "reel-3"))
+        going.until(lambda: strict.asked("GetBlob", "reel-3"))
         assert not _found(canaries, _command_lines(going.child.pid))
         assert not _found(canaries, _contents(desk.folder))  # the catalog's -wal is among them
         assert going.end().code == 1
