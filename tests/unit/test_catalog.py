@@ -666,6 +666,67 @@ def test_a_sentence_that_is_no_utf8_is_kept_readable(catalog: Catalog) -> None:
     assert catalog.problems(1)[0].sentence == "There is '\\udcff' already."
 
 
+def test_other_bytes_on_the_nas_than_in_s3_are_sent_again(catalog: Catalog, folder: Path) -> None:
+    """A file that was lost and fetched again, of the same version: the object is not what is on the NAS."""
+    listed(catalog, "a", "b")
+    moved(catalog, 1, 2)
+    catalog.settle([Checked(1, "NAS-LOST: x", ""), Checked(2, "NAS-LOST: x", "")])
+    catalog.redo_mismatched()
+    catalog.settle([downloaded(1), downloaded(2, crc="BBBBBBBBBBB=")])
+    assert states(folder) == {"a": "uploaded", "b": "downloaded"}
+
+
+def test_an_upload_of_an_old_version_is_known_to_be_open(catalog: Catalog) -> None:
+    """But not by its id: it is to be ended, not gone on with."""
+    listed(catalog, "a")
+    catalog.settle([downloaded(1)])
+    catalog.settle([UploadOpened(1, "id-7", "v0")])
+    assert catalog.pending_uploads(0, 9, 1)[0].upload_id == "?"
+
+
+def test_what_was_made_again_meanwhile_is_not_gone(catalog: Catalog) -> None:
+    """The answer is about a version that the row no longer has."""
+    listed(catalog, blob("a", "v2"))
+    assert catalog.settle([Gone(1, AT, "v1")]) == 0
+    assert catalog.settle([Gone(1, AT, "v2")]) == 1
+
+
+def test_what_is_gone_cannot_be_fetched_again(catalog: Catalog, folder: Path) -> None:
+    """Its file is lost and the source has none: the mismatch stays, and only the object is sent anew."""
+    listed(catalog, "a")
+    moved(catalog, 1)
+    catalog.settle([Gone(1, AT)])
+    catalog.settle([Checked(1, "NAS-LOST: x", "S3-LOST: y")])
+    catalog.redo_mismatched()
+    assert states(folder) == {"a": "downloaded"}
+    assert [one.code for one in catalog.problems(9)] == ["NAS-LOST"]
+    assert catalog.totals().mismatched == 1
+
+
+def test_a_gone_blob_whose_file_rots_has_failed(catalog: Catalog, folder: Path) -> None:
+    """It is pending, asked for, and not there: it does not stay pending."""
+    listed(catalog, "a")
+    catalog.settle([downloaded(1), Gone(1, AT)])
+    catalog.settle([Rotten(1, "NAS-ROT", "x", "v1")])
+    assert states(folder) == {"a": "pending"}
+    catalog.settle([Gone(1, AT)])
+    assert states(folder) == {"a": "failed"}
+
+
+def test_trying_again_may_be_about_some_containers(catalog: Catalog, folder: Path) -> None:
+    """The others stay as they are."""
+    account(catalog, "c", "d")
+    listed(catalog, "a", "b")
+    listed(catalog, "x", "y", container="d")
+    moved(catalog, 2, 4)
+    catalog.settle([Failed(row_id, Leg.AZURE, "v1", "AZ-X", "y") for row_id in (1, 3)])
+    catalog.settle([Checked(row_id, "", "S3-LOST: z") for row_id in (2, 4)])
+    assert catalog.moving(["d"]) == 2
+    assert catalog.retry_failed(None, ["d"]) == 1
+    assert catalog.redo_mismatched(["d"]) == 1
+    assert states(folder) == {"a": "failed", "b": "uploaded", "x": "pending", "y": "downloaded"}
+
+
 # ------------------------------------------------------------------------------------------------------------ sums
 
 
@@ -739,6 +800,12 @@ def test_a_claim_that_fails_claims_nothing(catalog: Catalog) -> None:
     with pytest.raises(EnvironmentFault):
         catalog.claim(account="new", nas_id="n2")
     catalog.claim(account="another")
+
+
+def test_whether_a_setting_has_changed(catalog: Catalog) -> None:
+    """Since it was last asked; the first time it has not."""
+    said = [catalog.has_changed("key template", value) for value in ("a", "a", "b", "b")]
+    assert said == [False, False, True, False]
 
 
 def test_runs_are_written_down(folder: Path) -> None:

@@ -20,8 +20,8 @@ from sync_cloud_storage.catalog import Catalog, database, local_disk, opening
 from sync_cloud_storage.catalog.database import Database
 from sync_cloud_storage.catalog.local_disk import file_system, is_network
 from sync_cloud_storage.errors import CatalogBusy, EnvironmentFault, ScsError
-from sync_cloud_storage.model import Failed, Leg
-from tests.unit.catalogs import AT, Clock, account, downloaded, listed, made, moved, sql, states, uploaded
+from sync_cloud_storage.model import Failed, Leg, Seen
+from tests.unit.catalogs import AT, Clock, account, blob, downloaded, listed, made, moved, sql, states, uploaded
 from tests.unit.small_nas import in_memory
 
 if TYPE_CHECKING:
@@ -531,6 +531,17 @@ def test_a_row_of_2019_moves_after_it_was_listed(folder: Path) -> None:
         assert catalog.check() == []
 
 
+def test_a_row_of_2019_that_was_looked_at_is_listed(folder: Path) -> None:
+    """The source has it; a listing has to give it its place."""
+    old(folder)
+    with opened(folder) as catalog:
+        listed(catalog, "a", container="c")
+        assert [look.blob for look in catalog.pending_looks(0, 9)] == ["b"]
+        catalog.settle([Seen(2, blob("b"))])
+        assert "c" in [task.container for task in catalog.pending_containers(9)]
+        assert 2 not in [task.id for task in catalog.pending_downloads(0, 9)]
+
+
 def test_the_catalog_of_2019_has_to_be_taken_over_before_it_is_read(folder: Path) -> None:
     """Reading alone changes nothing."""
     before = old(folder).read_bytes()
@@ -575,6 +586,17 @@ def test_forgetting_leaves_a_backup_and_nothing_else(folder: Path) -> None:
         assert connection.execute("SELECT blob FROM sync").fetchall() == [("a",)]
     with made(folder) as catalog:
         assert catalog.totals().blobs == 0
+
+
+def test_a_link_leads_to_one_catalog(folder: Path) -> None:
+    """One lock, one WAL; and forgetting takes the file, not only the link."""
+    with made(folder):
+        (folder / "link").symlink_to(folder / "storage.sqlite")
+        assert isinstance(fault_of(lambda: Catalog.open(folder / "link", Clock())), CatalogBusy)
+    backup = Catalog.forget(folder / "link", Clock())
+    assert {path.name for path in folder.iterdir()} == {"link", backup.name}
+    (folder / "loop").symlink_to(folder / "loop")
+    assert fault_of(lambda: Catalog.open(folder / "loop", Clock())).code in {"CATALOG-MISSING", "CATALOG-IO"}
 
 
 def test_forgetting_after_a_kill_keeps_what_is_in_the_wal(folder: Path) -> None:
