@@ -3,9 +3,9 @@
     python -m tests.journey.torture --kills 200 --seed 1
 
 After each SIGKILL: every row that says "on the NAS" has its file, with the row's size and CRC64NVME; every row that
-says "in S3" has its object, with the bytes of the blob's version. When a run comes to its end: nothing is pending, every
-object is byte for byte its blob, `.scs/tmp` is empty and no multipart upload is open. Then the account changes, and it
-goes on.
+says "in S3" has its object, with the bytes of the blob's version. When a run comes to its end: nothing is pending,
+every object is byte for byte its blob, `.scs/tmp` is empty and no multipart upload is open. Then the account changes,
+and it goes on.
 """
 
 from __future__ import annotations
