@@ -354,7 +354,6 @@ def use(folder: Path) -> dict[str, str]:
         found = states(folder)
         catalog.totals()
         catalog.problems(10)
-        list(catalog.per_container())
         catalog.pending_uploads(0, 1000, 5)
         catalog.settle([downloaded(task.id, task.etag) for task in catalog.pending_downloads(0, 1000)])
         account(catalog, "c")

@@ -11,6 +11,5 @@ sums.py         numbers for people                               state.py     id
 """
 
 from sync_cloud_storage.catalog.catalog import Catalog
-from sync_cloud_storage.catalog.sums import ContainerSums
 
-__all__ = ["Catalog", "ContainerSums"]
+__all__ = ["Catalog"]

@@ -16,14 +16,13 @@ from sync_cloud_storage.catalog import containers, opening, pages, results, stat
 from sync_cloud_storage.catalog.state import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.catalog.lock import Lock
     from sync_cloud_storage.catalog.results import RowResult
-    from sync_cloud_storage.catalog.sums import ContainerSums
     from sync_cloud_storage.model import (
         BlobsPage,
         Check,
@@ -252,14 +251,6 @@ class Catalog:
         """Say whether this row is still to be fetched."""
         return work.is_pending_download(self._database, row_id)
 
-    def is_uploading(self, row_id: int) -> bool:
-        """Say whether a multipart upload of this row may be open."""
-        return work.is_uploading(self._database, row_id)
-
-    def key_of(self, row_id: int) -> str | None:
-        """The S3 key of a row; None when there is no such row."""
-        return work.key_of(self._database, row_id)
-
     # ---------------------------------------------------------------------------------------------------- sums
 
     def totals(self) -> Totals:
@@ -273,10 +264,6 @@ class Catalog:
     def container_counts(self) -> tuple[tuple[ContainerStatus, int], ...]:
         """How many containers have each status that occurs."""
         return sums.container_counts(self._database)
-
-    def per_container(self) -> Iterator[ContainerSums]:
-        """Sums of each container, by name; reads every row."""
-        return sums.per_container(self._database)
 
     def moving(self, containers: Sequence[str]) -> int:
         """How many blobs of these containers are not skipped."""

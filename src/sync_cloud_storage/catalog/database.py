@@ -32,10 +32,6 @@ _DAMAGE = frozenset({
     sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT,
     sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_FORMAT,
 })  # fmt: skip
-_DISK = frozenset({
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_AUTH,
-})  # fmt: skip
 
 
 def corrupt(path: Path, reason: str) -> EnvironmentFault:
@@ -155,8 +151,6 @@ class Database:
         primary = code & 0xFF if code is not None else sqlite3.SQLITE_FORMAT  # no code: text that is no UTF-8, and such
         if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             return CatalogBusy("CATALOG-BUSY", f"Another program writes to the catalog '{self.path}'.", _BUSY_HINT)
-        if primary in _DISK:
-            return io_fault(self.path, reason)
         if primary in _DAMAGE and not isinstance(error, sqlite3.ProgrammingError):
             return corrupt(self.path, reason or "a record has an impossible length")
         return io_fault(self.path, reason)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import counting
 from sync_cloud_storage.model import ContainerStatus, Problem, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sync_cloud_storage.catalog.database import Database
 
@@ -19,24 +19,7 @@ SELECT (SELECT count(*) FROM containers),
     (SELECT count(*) FROM containers WHERE error IS NOT NULL AND (status <> 404 OR listed_at_utc IS NULL))
 """
 
-
 _MISMATCHED = "SELECT count(*) FROM sync INDEXED BY mismatched WHERE nas_check IS NOT NULL OR s3_check IS NOT NULL"
-
-
-class ContainerSums(NamedTuple):
-    """One line of the view `progress`."""
-
-    container: str
-    status: int
-    blobs: int
-    bytes: int
-    pending: int
-    downloaded: int
-    uploaded: int
-    failed: int
-    skipped: int
-    gone: int
-    uploaded_bytes: int
 
 
 def totals(database: Database) -> Totals:
@@ -47,15 +30,6 @@ def totals(database: Database) -> Totals:
 def recount(database: Database) -> Totals:
     """The same, counted row by row."""
     return _totals(database, counting.recount(database))
-
-
-def per_container(database: Database) -> Iterator[ContainerSums]:
-    """Sums of each container, by name. Reads every row: seconds at 10^7."""
-    for row in database.each(
-        "SELECT container, status, blobs, bytes, pending, downloaded, uploaded, failed, skipped, gone, uploaded_bytes"
-        " FROM progress ORDER BY container"
-    ):
-        yield ContainerSums(*row)
 
 
 def container_counts(database: Database) -> tuple[tuple[ContainerStatus, int], ...]:

@@ -87,20 +87,6 @@ def is_pending_download(database: Database, row_id: int) -> bool:
     )
 
 
-def is_uploading(database: Database, row_id: int) -> bool:
-    """Say whether a multipart upload of this row may be open."""
-    return (
-        database.row("SELECT 1 FROM sync WHERE id = ? AND s3_upload_id IS NOT NULL AND s3_status <> 1", (row_id,))
-        is not None
-    )
-
-
-def key_of(database: Database, row_id: int) -> str | None:
-    """The S3 key of a row."""
-    found = database.row("SELECT coalesce(s3_key, container || '/' || blob) FROM sync WHERE id = ?", (row_id,))
-    return found[0] if found else None
-
-
 def retry_failed(database: Database, leg: Leg | None, at: str, containers: Sequence[str] = ()) -> int:
     """Set failed rows back to pending; how many. Not those that another attempt cannot help: clashes, names, gone."""
     azure = [] if leg is Leg.S3 else _ids(database, _FAILED_AZURE, containers)
