@@ -7,7 +7,7 @@ into one of these at the door where they enter; none of them travels upward.
     ScsError
     ├── UsageFault         exit 2   arguments or settings; nothing was started
     ├── EnvironmentFault   exit 3   access, NAS, catalog, clock: stops the run, marks nothing failed
-    ├── CatalogBusy        exit 4   another run holds the catalog
+    ├── CatalogBusy        exit 4   another run holds the catalog, or the NAS
     ├── Mismatch           exit 5   a check found a difference
     └── BlobFault          exit 1   one blob: retry, replan or permanent, see `Kind`
 """
@@ -62,7 +62,7 @@ class EnvironmentFault(ScsError):
 
 
 class CatalogBusy(ScsError):
-    """Another process writes this catalog."""
+    """Another process works with this catalog, or on this NAS."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""`Migration`: puts the parts together. The library's face, one method a verb; `cli.py` calls nothing else."""
+"""`Migration`: puts the parts together. The library's face, one method a verb; `cli/` calls nothing else."""
 
 from __future__ import annotations
 

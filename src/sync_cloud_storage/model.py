@@ -1,11 +1,11 @@
 """The values that everybody here talks about. Floor 0: no I/O, no clock, no knowledge of the services.
 
-All are `NamedTuple`s: immutable, comparable, and the cheapest thing Python can send to another process (a million of
-them cross that border in a run). Times are UTC text (`2026-11-23T03:18:30Z`), sizes are bytes, ETags are opaque words
-without their quotes, checksums are what `checksum.py` says. A word on the three families:
+All but the codes are `NamedTuple`s: immutable, comparable, and the cheapest thing Python can send to another process (a
+million of them cross that border in a run). Times are UTC text (`2026-11-23T03:18:30Z`), sizes are bytes, ETags are
+opaque words without their quotes, checksums are what `checksum.py` says. A word on the three families:
 
-*tasks* go down to a worker (`ListContainers`, `ListBlobs`, `Look`, `Download`, `Upload`, `Check`), *results* come back
-(everything in `Result`), *views* are what faces print (`Totals`, `Problem`, `Progress`).
+*tasks* go down to a worker (everything in `Task`), *results* come back (everything in `Result`), *views* are what the
+catalog says in sums (`Totals`, `Problem`); what a run says about itself is in `progress.py`.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class ContainerFailed(NamedTuple):
 
 
 class Downloaded(NamedTuple):
-    """The bytes of version *etag* are durable at *nas_path* (fsynced, renamed, folder fsynced).
+    """The bytes of version *etag* are durable at the row's place on the NAS (fsynced, renamed, folder fsynced).
 
     `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
     network this time: 0 for a file that was already there and right.

@@ -73,7 +73,7 @@ class Outcome(NamedTuple):
 
     `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did
     not. `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right
-    yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few of them, for people; the
+    yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few, for people; the
     catalog's view has all. `stopped_by` is "", "SIGINT" or "SIGTERM".
     """
 

@@ -1,4 +1,4 @@
-"""A page of a listing, from XML to values."""
+"""What the account answers, from XML and headers to values."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The command `scs`: parse, call one method of `Migration`, print. Floor 5, the top: clock and streams come in here.
 
-What costs time to import (the SDKs, rich, the catalog) is imported when a verb runs, so that `scs --help` is quick.
+`verb.py` is the form of every verb, `verbs.py` has them all, `stop.py` hears Ctrl-C; here is the way in, and what is
+said to words that no verb knows. What costs time to import (the SDKs, rich, the catalog) is imported when a verb runs,
+so that `scs --help` is quick.
 """
 
 from __future__ import annotations

@@ -2,6 +2,11 @@
 
 `Console` has two outlets: people read one (standard output; standard error with `--json`), programs the other. On a
 terminal people see live totals in place, elsewhere a line every now and then.
+
+    view.py      one moment of a run, for people         screen.py  draws it in place
+    report.py    what a verb did, for people             outlet.py  a stream that never stops the run
+    document.py  the same for programs                   safe.py    text from outside, made harmless
+    crash.py     where a mistake of our own goes
 """
 
 from __future__ import annotations

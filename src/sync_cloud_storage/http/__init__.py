@@ -1,6 +1,11 @@
 """Requests in, responses out, over libcurl: the one pump that all traffic of the product goes through.
 
-`messages.py` says what can be asked for, `pump.py` drives it, `retry.py` is the table from an answer to what is done
-about it. The doors (`azure.py`, `s3.py`) write requests and read responses; nothing above floor 1 knows HTTP. pycurl is
-imported in this folder only.
+The doors (`azure/`, `s3/`) write requests and read responses; what stands above them speaks of stories, not of HTTP.
+pycurl is imported in this folder only.
+
+    messages.py   what a story may ask for, and what it gets
+    pump.py       drives many stories in one thread
+    transfer.py   one request on one libcurl handle
+    lanes.py      how many requests at once, and how fast
+    retry.py      the table from an answer to what is done about it, and the loop that does it
 """

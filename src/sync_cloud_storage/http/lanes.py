@@ -21,7 +21,7 @@ class Lanes:
 
     Args:
         most: Never more than this.
-        start: To begin with.
+        start: To begin with; 0 begins with *most*.
         rate: Bytes a second for this pump; 0 is no limit.
         clock: Monotonic seconds.
     """

@@ -1,4 +1,4 @@
-"""Amazon S3 and every S3-like endpoint as requests and parsed answers: look, put, multipart.
+"""Amazon S3 and every S3-like endpoint as requests and parsed answers: look, read, put, multipart.
 
 What an endpoint can do is data (`Profile`), not a subclass. botocore finds credentials, region and endpoint the way
 every AWS tool does (`access.py`); the requests themselves go through the pump, signed by libcurl (SigV4, `door.py`).

@@ -1,4 +1,4 @@
-"""The bucket as stories: look at an object, put one, put one in parts."""
+"""The bucket as stories: look at an object, read one, put one, put one in parts."""
 
 from __future__ import annotations
 

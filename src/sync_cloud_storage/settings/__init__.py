@@ -1,7 +1,13 @@
 """Flags, environment, `.env`, `scs.toml`, defaults -> one frozen `Settings`. Floor 4.
 
-`table.py` has every setting once; `sources.py` reads the places where they are set; `access.py` makes sense of
-credentials; `templates.py` writes the two files of `scs init`.
+A new setting is a new entry in `table.py`, and a field of what `load` gives.
+
+    table.py      every setting once: names, type, default, reason
+    readers.py    from what a person wrote to a typed value, one function a kind
+    sources.py    where settings come from, and which place counts
+    access.py     what the settings of the two clouds mean together
+    values.py     what comes out: frozen, complete, consistent
+    templates.py  the two files of `scs init`
 """
 
 from __future__ import annotations

@@ -304,7 +304,7 @@ CONCURRENCY = Setting(
 BANDWIDTH = Setting(
     lambda raw: units.parse_timetable(readers.text(raw)),
     units.parse_timetable("off"),
-    "Bytes per second by time of day (local), up and down each. off: as fast as it goes.",
+    "Bytes per second by time of day (local), up and down together. off: as fast as it goes.",
     env=("SCS_BANDWIDTH",),
     toml="transfer.bandwidth",
     example='"08:00,50M 19:00,off"',
@@ -312,8 +312,8 @@ BANDWIDTH = Setting(
 RANGE_SIZE = Setting(
     readers.size(MIB, GIB),
     16 * MIB,
-    "A blob larger than this comes in ranges of this size, several at once. Smaller ranges cost requests, larger ones "
-    "cost more again after a break; 16 MiB is two seconds at 64 Mbit/s.",
+    "A blob larger than two of these comes in ranges of this size, several at once. Smaller ranges cost requests, "
+    "larger ones cost more again after a break; 16 MiB is two seconds at 64 Mbit/s.",
     toml="transfer.range_size",
     example='"16M"',
 )
@@ -327,7 +327,7 @@ MULTIPART_FROM = Setting(
 PART_SIZE = Setting(
     readers.size(0, 5 * GIB),
     0,
-    "Size of these parts, from 5 MiB on. 0: from 64 MiB on, larger where a file would need more than 10,000 parts.",
+    "Size of these parts, from 5 MiB on. 0: 16 MiB, larger where a file would need more than 10,000 parts.",
     toml="transfer.part_size",
     example='"64M"',
 )
