@@ -17,5 +17,4 @@ def test_kill_9_during_scs_run(tmp_path: Path) -> None:
     score = torture(KILLS, seed=2019, folder=tmp_path)
     assert score.kills == KILLS
     assert score.journeys >= 1
-    in_the_middle = score.kills_during["some"] + score.kills_during["most"]
-    assert in_the_middle, f"all kills came before anything was in S3, so the test proves nothing: {score}"
+    assert len(set(score.kills_after) - {""}) >= 3, f"the kills came at one place only, which proves little: {score}"
