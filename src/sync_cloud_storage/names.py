@@ -177,7 +177,7 @@ def _utf8_length(text: str) -> int:
         raise BlobFault(
             "AZ-NAME",
             f"The name has half of a character (U+{ord(text[error.start]):04X}), which UTF-8 cannot hold.",
-            "Rename the blob at the source, then sync again.",
+            "Rename the blob at the source, then: scs sync --all",
         ) from None
 
 

@@ -90,7 +90,7 @@ class AzureCredentials:
         starts = _utc(fields.get("st", ""))
         if starts is not None and starts > now:
             raise EnvironmentFault(
-                "AZ-SAS", f"The SAS token begins only at {fields['st']}.", "Wait, or check this machine's clock."
+                "AZ-SAS", f"The SAS token is valid only from {fields['st']} on.", "Wait, or check this machine's clock."
             )
         expires = _utc(fields.get("se", ""))
         if expires is not None and expires <= now:

@@ -199,7 +199,7 @@ class _Judge:
             return
         error = (
             f"KEY-CLASH: '{other.label}' and '{label}' would both become the object '{wish.s3_key}'. "
-            "Give one of them another key (target.key or a [[rename]] rule), then list both again."
+            "Give one of them another key (target.key or a [[rename]] rule), then: scs sync --all"
         )
         self._errors[wish.id] = error
         if other.id in self._wishes:

@@ -73,7 +73,6 @@ _AWS_ACCESS = (
     "Check the AWS credentials and the bucket's policy; `scs` goes on where it stopped once the access is right."
 )
 _CLOCK = "Set this machine's clock (NTP) and run again."
-_AGAIN = ""  # what failed is tried again with --retry-failed, as every report says
 
 BY_STATUS = {
     401: Rule(Kind.RETRY, "AUTH-401", _ACCESS, then=Kind.FATAL),
@@ -82,23 +81,23 @@ BY_STATUS = {
     407: Rule(
         Kind.FATAL, "PROXY", "The proxy wants a name and a password: https_proxy=http://name:password@host:port."
     ),
-    408: Rule(Kind.RETRY, "HTTP-408", _AGAIN),
+    408: Rule(Kind.RETRY, "HTTP-408"),
     409: Rule(Kind.PERMANENT, "HTTP-409"),
     412: Rule(Kind.REPLAN, "CHANGED"),
     416: Rule(Kind.REPLAN, "CHANGED"),
-    429: Rule(Kind.RETRY, "THROTTLED", _AGAIN),
-    500: Rule(Kind.RETRY, "HTTP-500", _AGAIN),
-    502: Rule(Kind.RETRY, "HTTP-502", _AGAIN),
-    503: Rule(Kind.RETRY, "THROTTLED", _AGAIN),
-    504: Rule(Kind.RETRY, "HTTP-504", _AGAIN),
+    429: Rule(Kind.RETRY, "THROTTLED"),
+    500: Rule(Kind.RETRY, "HTTP-500"),
+    502: Rule(Kind.RETRY, "HTTP-502"),
+    503: Rule(Kind.RETRY, "THROTTLED"),
+    504: Rule(Kind.RETRY, "HTTP-504"),
 }
 REDIRECT = Rule(
     Kind.FATAL,
     "REDIRECT",
     "Redirects are not followed, since credentials would follow them. Set the endpoint's right address.",
 )
-STRANGE = Rule(Kind.PERMANENT, "HTTP", _AGAIN)
-BROKEN = Rule(Kind.RETRY, "NET", _AGAIN)
+STRANGE = Rule(Kind.PERMANENT, "HTTP")
+BROKEN = Rule(Kind.RETRY, "NET")
 
 # Source: "Blob service error codes", learn.microsoft.com, read 2026-11-23; measured on Azurite where named.
 AZURE = {
@@ -114,20 +113,26 @@ AZURE = {
         Kind.FATAL, "AZ-SAS", "The SAS needs the resource types service, container and object (srt=sco)."
     ),
     "AuthorizationServiceMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS needs the blob service (ss=b)."),
-    "AuthorizationProtocolMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS allows another protocol (spr)."),
-    "AuthorizationSourceIPMismatch": Rule(Kind.FATAL, "AZ-SAS", "The SAS allows other addresses only (sip)."),
-    "AccountIsDisabled": Rule(Kind.FATAL, "AZ-ACCOUNT", "The storage account is disabled."),
+    "AuthorizationProtocolMismatch": Rule(
+        Kind.FATAL, "AZ-SAS", "The SAS allows another protocol only; make one with spr=https."
+    ),
+    "AuthorizationSourceIPMismatch": Rule(
+        Kind.FATAL, "AZ-SAS", "The SAS allows other addresses only; make one whose sip= has this machine's, or none."
+    ),
+    "AccountIsDisabled": Rule(
+        Kind.FATAL, "AZ-ACCOUNT", "The portal says why the account is disabled; enable it, then run again."
+    ),
     "ContainerNotFound": Rule(Kind.PERMANENT, "AZ-404-CONTAINER"),
     "ContainerDisabled": Rule(Kind.PERMANENT, "AZ-404-CONTAINER"),
     "ContainerBeingDeleted": Rule(Kind.RETRY, "AZ-404-CONTAINER"),
     "BlobNotFound": Rule(Kind.REPLAN, "AZ-404-GONE"),
     "ResourceNotFound": Rule(Kind.REPLAN, "AZ-404-GONE"),
-    "BlobArchived": Rule(Kind.PERMANENT, "AZ-ARCHIVED", "Rehydrate the blob, then sync again."),
+    "BlobArchived": Rule(Kind.PERMANENT, "AZ-ARCHIVED", "Rehydrate the blob, then try again with --retry-failed."),
     "BlobBeingRehydrated": Rule(
         Kind.PERMANENT, "AZ-ARCHIVED", "The blob is on its way out of the archive; try again later with --retry-failed."
     ),
     "BlobUsesCustomerSpecifiedEncryption": Rule(
-        Kind.PERMANENT, "AZ-CPK", "The blob is encrypted with a key that only its owner has."
+        Kind.PERMANENT, "AZ-CPK", "It is encrypted with a key that only its owner has: let the owner copy it."
     ),
     "ConditionNotMet": Rule(Kind.REPLAN, "AZ-CHANGED"),
     "InvalidRange": Rule(Kind.REPLAN, "AZ-CHANGED"),
@@ -149,21 +154,23 @@ S3 = {
     "PermanentRedirect": Rule(Kind.FATAL, "S3-REGION", "Set AWS_DEFAULT_REGION to the bucket's region."),
     "TemporaryRedirect": Rule(Kind.FATAL, "S3-REGION", "Set AWS_DEFAULT_REGION to the bucket's region."),
     "AuthorizationHeaderMalformed": Rule(Kind.FATAL, "S3-REGION", "Set AWS_DEFAULT_REGION to the bucket's region."),
-    "BadDigest": Rule(Kind.RETRY, "S3-DIGEST", _AGAIN),
-    "XAmzContentChecksumMismatch": Rule(Kind.RETRY, "S3-DIGEST", _AGAIN),
-    "InvalidDigest": Rule(Kind.RETRY, "S3-DIGEST", _AGAIN),
-    "InvalidPart": Rule(Kind.REPLAN, "S3-PART", _AGAIN),
-    "InvalidPartOrder": Rule(Kind.REPLAN, "S3-PART", _AGAIN),
+    "BadDigest": Rule(Kind.RETRY, "S3-DIGEST"),
+    "XAmzContentChecksumMismatch": Rule(Kind.RETRY, "S3-DIGEST"),
+    "InvalidDigest": Rule(Kind.RETRY, "S3-DIGEST"),
+    "InvalidPart": Rule(Kind.REPLAN, "S3-PART"),
+    "InvalidPartOrder": Rule(Kind.REPLAN, "S3-PART"),
     "NoSuchUpload": Rule(Kind.REPLAN, "S3-UPLOAD"),
     "KeyTooLongError": Rule(Kind.PERMANENT, "S3-NAME"),
-    "MetadataTooLarge": Rule(Kind.PERMANENT, "S3-METADATA", "S3 takes 2 KB of user metadata."),
+    "MetadataTooLarge": Rule(
+        Kind.PERMANENT, "S3-METADATA", "S3 takes 2 KB of user metadata. Shorten it at the source, then: scs sync --all"
+    ),
     "EntityTooLarge": Rule(Kind.PERMANENT, "S3-TOO-BIG"),
     "PreconditionFailed": Rule(Kind.REPLAN, "S3-EXISTS"),
-    "ConditionalRequestConflict": Rule(Kind.RETRY, "S3-EXISTS", _AGAIN),
-    "OperationAborted": Rule(Kind.RETRY, "S3-EXISTS", _AGAIN),
-    "RequestTimeout": Rule(Kind.RETRY, "HTTP-408", _AGAIN),
-    "SlowDown": Rule(Kind.RETRY, "THROTTLED", _AGAIN),
-    "InternalError": Rule(Kind.RETRY, "HTTP-500", _AGAIN),
+    "ConditionalRequestConflict": Rule(Kind.RETRY, "S3-EXISTS"),
+    "OperationAborted": Rule(Kind.RETRY, "S3-EXISTS"),
+    "RequestTimeout": Rule(Kind.RETRY, "HTTP-408"),
+    "SlowDown": Rule(Kind.RETRY, "THROTTLED"),
+    "InternalError": Rule(Kind.RETRY, "HTTP-500"),
     "InsufficientCapacity": Rule(Kind.FATAL, "S3-FULL", "The target is full; make room and run again."),
 }
 

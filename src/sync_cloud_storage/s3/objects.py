@@ -18,7 +18,7 @@ METADATA_MAX_BYTES = 2048
 MAX_PART_BYTES = 5 << 30
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2
-_MEND = "Change it at the source, then sync again."
+_MEND = "Change it at the source, then: scs sync --all"
 
 _FOLLOWS = {  # what goes with the object; nothing else of a blob may become a header (no ACL, no redirect)
     "content-type": "Content-Type",

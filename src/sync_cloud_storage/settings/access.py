@@ -127,7 +127,7 @@ def _connection_parts(connection: str) -> dict[str, str]:
         if not equals:
             raise UsageFault(
                 "SET-VALUE",
-                "AZURE_STORAGE_CONNECTION_STRING is not a row of Name=value; with semicolons between.",
+                "AZURE_STORAGE_CONNECTION_STRING is not a row of Name=value;Name=value.",
                 "Copy it from the portal (Access keys), and put it into single quotes in .env.",
             )
         parts[name.strip().lower()] = value.strip()

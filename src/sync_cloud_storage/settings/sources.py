@@ -139,7 +139,7 @@ def read_dotenv(file: Path) -> tuple[dict[str, str], tuple[str, ...]]:
         if binding.error or (binding.key is not None and binding.value is None):
             raise UsageFault(
                 "SET-ENV",
-                f"Line {binding.original.line} of {file} is no NAME=value.",
+                f"Line {binding.original.line} of {file} is not NAME=value.",
                 "Put values with blanks or # in them into single quotes.",
             )
         if binding.key is not None:
