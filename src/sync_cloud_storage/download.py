@@ -51,13 +51,8 @@ class Downloader:
             return (yield from self._bring(task))
         except BlobFault as fault:
             if fault.kind is Kind.REPLAN:
-                return (yield from self._replan(task))
-            return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
-
-    def _replan(self, task: Download) -> Story[Seen | Gone | Failed]:
-        try:
-            return (yield from look(Look(task.id, task.container, task.blob, task.etag), self._azure, self._now))
-        except BlobFault as fault:
+                again = Look(task.id, task.container, task.blob, task.etag)
+                return (yield from look(again, self._azure, self._now))
             return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
 
     def _bring(self, task: Download) -> Story[Downloaded]:
@@ -77,11 +72,8 @@ class Downloader:
                 if suspect == wrong.crc64nvme:
                     raise _source_md5(task) from None
                 if attempt == RETRIES_AFTER_DISK:
-                    raise BlobFault(
-                        "AZ-MD5",
-                        f"{_name(task)}: the bytes do not have the MD5 that the source says.",
-                        "",
-                    ) from None
+                    text = f"{_name(task)}: the bytes do not have the MD5 that the source says."
+                    raise BlobFault("AZ-MD5", text) from None
                 suspect = wrong.crc64nvme
             except BlobFault as fault:
                 if fault.kind is not Kind.RETRY or not fault.code.startswith("NAS-") or attempt == RETRIES_AFTER_DISK:
@@ -342,9 +334,9 @@ def _source_md5(task: Download) -> BlobFault:
         "AZ-MD5-SOURCE",
         f"{_name(task)}: two downloads gave the same bytes, and they do not have the Content-MD5 stored at the source; "
         "whoever wrote it was wrong, or the blob is damaged there.",
-        "Compare the blob with its origin; then set its Content-MD5 right at the source and sync again.",
+        "Compare the blob with its origin; then set its Content-MD5 right at the source, and: scs sync --all",
     )
 
 
 def _name(task: Download) -> str:
-    return f"blob '{task.blob}' in container '{task.container}'"
+    return f"Blob '{task.blob}' in container '{task.container}'"

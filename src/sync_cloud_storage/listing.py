@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.errors import BlobFault
-from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Gone, Seen
+from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Failed, Gone, Leg, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,9 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
 
     A page whose `next_marker` is not "" says where to go on.
     """
-    marker = task.marker
+    marker, pages_left = task.marker, PAGES_AHEAD
     try:
-        for ahead in range(PAGES_AHEAD):
+        while True:
             blobs, next_marker = yield from azure.blobs(task.container, marker)
             _check_moves(marker, next_marker, f"The listing of container '{task.container}'")
             page = BlobsPage(
@@ -43,18 +43,21 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
                 next_marker,
                 tuple(_placed(placement, task.container, blob) for blob in blobs),
             )
-            if not next_marker or ahead == PAGES_AHEAD - 1:
+            pages_left -= 1
+            if not (next_marker and pages_left):
                 return page
             give(page)
             marker = next_marker
     except BlobFault as fault:
         return ContainerFailed(task.container, fault.code, str(fault), not_found=fault.code == _NO_CONTAINER)
-    raise AssertionError  # PAGES_AHEAD is at least 1
 
 
-def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone]:
+def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone | Failed]:
     """What one blob is now: a listing no longer holds it, or it changed while it was read."""
-    blob = yield from azure.look(task.container, task.blob)
+    try:
+        blob = yield from azure.look(task.container, task.blob)
+    except BlobFault as fault:
+        return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
     return Seen(task.id, blob) if blob is not None else Gone(task.id, now(), task.etag)
 
 

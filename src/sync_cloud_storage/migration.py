@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
-from sync_cloud_storage.errors import EnvironmentFault, UsageFault
+from sync_cloud_storage.errors import EnvironmentFault
 from sync_cloud_storage.feeds import Feeds
 from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync_cloud_storage.progress import Progress
-    from sync_cloud_storage.settings import Settings
+    from sync_cloud_storage.settings import Need, Settings
     from sync_cloud_storage.work import Stop
 
 
@@ -149,11 +149,12 @@ class Migration:
     @contextmanager
     def _working(self, verb: str, *, azure: bool = False, nas: bool = False, target: bool = False) -> Iterator[Work]:
         settings = self._settings
-        wanted = (("azure", azure), ("nas", nas), ("target", target))
-        settings.require(*(name for name, needed in wanted if needed))  # type: ignore[arg-type]
+        wanted: tuple[tuple[Need, bool], ...] = (("azure", azure), ("nas", nas), ("target", target))
+        settings.require(*(name for name, is_needed in wanted if is_needed))
         settings.apply_environment()
         with Catalog.open(settings.db_file, _now) as catalog:
-            nas_door = self._open_nas(catalog) if nas else None
+            folder = settings.media_folder if nas else None
+            nas_door = Nas.open(folder, catalog.nas_id()) if folder is not None else None
             if nas_door is not None:
                 nas_door.hold()
             self._around.ends.greet(azure=azure, s3=target)
@@ -177,12 +178,6 @@ class Migration:
                     work.close()
                 finally:
                     catalog.end_run(result)
-
-    def _open_nas(self, catalog: Catalog) -> Nas:
-        folder = self._settings.media_folder
-        if folder is None:
-            raise UsageFault("SET-MISSING", "MEDIA_FOLDER is not set.", "Put it into .env.")
-        return Nas.open(folder, catalog.nas_id() or None)
 
 
 def _now() -> datetime:

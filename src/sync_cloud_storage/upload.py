@@ -13,7 +13,7 @@ from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
 from sync_cloud_storage.names import object_key
-from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, HashSink, described_as, fits, part_size_for
+from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, described_as, fits, part_size_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,15 +193,9 @@ class Uploader:
         """An object is there that we did not know of: ours from a run that was killed, or somebody else's."""
         stored = yield from self._s3.look(task.s3_key)
         if stored is None:
-            raise BlobFault(
-                "S3-UPLOAD",
-                f"{_name(task)}: the upload ended and no object is there.",
-                "",
-            )
+            raise BlobFault("S3-UPLOAD", f"{_name(task)}: the upload ended and no object is there.")
         if stored.size_bytes == task.size_bytes and not stored.checksum:
-            into = HashSink()
-            yield from self._s3.read(task.s3_key, task.size_bytes, into)
-            stored = stored._replace(checksum=crc_to_s3(into.crc))
+            stored = stored._replace(checksum=(yield from self._s3.hash_object(task.s3_key, task.size_bytes)))
         if (stored.size_bytes, stored.checksum) != (task.size_bytes, task.crc64nvme):
             raise BlobFault(
                 "S3-EXISTS",
@@ -215,18 +209,11 @@ class Uploader:
         if not stored.checksum:
             asked = yield from self._s3.look(task.s3_key)
             if asked is None or asked.size_bytes != task.size_bytes:
-                raise BlobFault(
-                    "S3-LOST",
-                    f"{_name(task)}: the endpoint took it and does not have it.",
-                    "",
-                )
+                raise BlobFault("S3-LOST", f"{_name(task)}: the endpoint took it and does not have it.")
             stored = asked._replace(version_id=stored.version_id or asked.version_id)
         if stored.checksum and stored.checksum.split("-")[0] != task.crc64nvme:
-            raise BlobFault(
-                "S3-DIGEST",
-                f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}.",
-                "",
-            )
+            text = f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}."
+            raise BlobFault("S3-DIGEST", text)
         return stored
 
     def _evidence(self, task: Upload, stored: Stored, moved: int) -> Uploaded:
@@ -295,7 +282,7 @@ def _rot(task: Upload) -> BlobFault:
     return BlobFault(
         ROT,
         f"{_name(task)}: its file on the NAS is gone or no longer has the bytes that were downloaded; "
-        "it will be downloaded again.",
+        "it has to be downloaded again.",
     )
 
 
@@ -318,4 +305,4 @@ def _changed_name(task: Upload) -> str:
 
 
 def _name(task: Upload) -> str:
-    return f"blob '{task.blob}' of container '{task.container}' (object '{task.s3_key}')"
+    return f"Blob '{task.blob}' in container '{task.container}' (object '{task.s3_key}')"

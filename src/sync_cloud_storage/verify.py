@@ -8,7 +8,6 @@ from sync_cloud_storage.checksum import crc_to_s3
 from sync_cloud_storage.errors import BlobFault
 from sync_cloud_storage.http.messages import Aside
 from sync_cloud_storage.model import Check, Checked
-from sync_cloud_storage.s3 import HashSink
 
 if TYPE_CHECKING:
     from sync_cloud_storage.http.messages import Story
@@ -42,11 +41,11 @@ def _check_file(task: Check, nas: Nas) -> str:
             raise
         return f"{fault.code}: {fault.sentence}"
     if size is None:
-        return f"NAS-LOST: the file '{task.nas_path}' is not on the NAS."
+        return f"NAS-LOST: The file '{task.nas_path}' is not on the NAS."
     if size != task.size_bytes:
-        return f"NAS-SIZE: the file '{task.nas_path}' has {size} bytes, the blob {task.size_bytes}."
+        return f"NAS-SIZE: The file '{task.nas_path}' has {size} bytes, the blob {task.size_bytes}."
     if crc is not None and crc_to_s3(crc) != task.crc64nvme:
-        return f"NAS-ROT: the bytes of the file '{task.nas_path}' are not those that were downloaded."
+        return f"NAS-ROT: The bytes of the file '{task.nas_path}' are not those that were downloaded."
     return ""
 
 
@@ -54,16 +53,14 @@ def _check_object(task: Check, s3: S3) -> Story[tuple[str, bool]]:
     """What is wrong with the object ("" if nothing), and whether its bytes are proven."""
     stored = yield from s3.look(task.s3_key)
     if stored is None:
-        return f"S3-LOST: there is no object '{task.s3_key}'.", False
+        return f"S3-LOST: There is no object '{task.s3_key}'.", False
     if stored.size_bytes != task.size_bytes:
-        return f"S3-SIZE: the object '{task.s3_key}' has {stored.size_bytes} bytes, the blob {task.size_bytes}.", False
+        return f"S3-SIZE: The object '{task.s3_key}' has {stored.size_bytes} bytes, the blob {task.size_bytes}.", False
     if not stored.checksum and task.deep:
-        into = HashSink()
-        yield from s3.read(task.s3_key, task.size_bytes, into)
-        stored = stored._replace(checksum=crc_to_s3(into.crc))
+        stored = stored._replace(checksum=(yield from s3.hash_object(task.s3_key, task.size_bytes)))
     if stored.checksum and stored.checksum != task.crc64nvme:
         return (
-            f"S3-DIGEST: the object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.",
+            f"S3-DIGEST: The object '{task.s3_key}' has checksum {stored.checksum}, the blob {task.crc64nvme}.",
             False,
         )
     return "", bool(stored.checksum)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.azure import Azure, AzureAccess
 from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
-from sync_cloud_storage.errors import BlobFault, ScsError
+from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.listing import list_blobs, list_containers, look
-from sync_cloud_storage.model import Check, Download, Failed, Leg, ListBlobs, ListContainers, Look, Stopped, Upload
+from sync_cloud_storage.model import Check, Download, ListBlobs, ListContainers, Look, Stopped, Upload
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.s3 import S3, Profile, S3Access
@@ -225,7 +225,7 @@ class Worker:
             case ListContainers():
                 return list_containers(task, _need(self._azure))
             case Look():
-                return _looked(task, _need(self._azure))
+                return look(task, _need(self._azure), _utc_now)
             case Check():
                 return check(task, self._nas, self._s3)
 
@@ -273,13 +273,6 @@ class Worker:
                     self.drained,
                 )
             )
-
-
-def _looked(task: Look, azure: Azure) -> Story[Result]:
-    try:
-        return (yield from look(task, azure, _utc_now))
-    except BlobFault as fault:
-        return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
 
 
 def _need(door: T | None) -> T:

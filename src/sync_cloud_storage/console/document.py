@@ -12,7 +12,6 @@ from sync_cloud_storage.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from enum import IntEnum
 
     from sync_cloud_storage.errors import ScsError
     from sync_cloud_storage.model import Problem
@@ -40,7 +39,7 @@ def status_document(status: StatusReport) -> dict[str, object]:
         "exit_code": status.exit_code,
         "catalog": status.catalog,
         "totals": status.totals._asdict(),
-        "containers": {_word(state): count for state, count in status.containers},
+        "containers": {state.name.lower(): count for state, count in status.containers},
         "last_run": status.last_run._asdict() if status.last_run else None,
         "problems": [_problem(problem) for problem in status.problems],
     }
@@ -64,7 +63,3 @@ def json_text(document: Mapping[str, object]) -> str:
 
 def _problem(problem: Problem) -> dict[str, str]:
     return {**problem._asdict(), "sentence": redact(problem.sentence)}
-
-
-def _word(state: IntEnum) -> str:
-    return state.name.lower()

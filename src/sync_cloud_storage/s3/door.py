@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
 
+from sync_cloud_storage.checksum import crc_to_s3
 from sync_cloud_storage.errors import BlobFault, Kind
 from sync_cloud_storage.http.messages import Line, Request, Response, Source
 from sync_cloud_storage.http.retry import S3 as S3_TABLE
 from sync_cloud_storage.http.retry import Patience, Rule, Verdict, ask, judge
 from sync_cloud_storage.s3 import answers
-from sync_cloud_storage.s3.answers import Part, Stored
+from sync_cloud_storage.s3.answers import HashSink, Part, Stored
 from sync_cloud_storage.s3.objects import MAX_OBJECT_BYTES, MIB, Profile, about_object
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ class S3:
             return verdict
 
         yield from self._ask("GET", key, sink=sink, max_body_bytes=MAX_OBJECT_BYTES, judged=judged)
+
+    def hash_object(self, key: str, size_bytes: int) -> Story[str]:
+        """CRC64NVME of the object, S3's text form, by reading all of it: for endpoints that have none to give."""
+        into = HashSink()
+        yield from self.read(key, size_bytes, into)
+        return crc_to_s3(into.crc)
 
     def put(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
         """Store an object whole; the endpoint checks *crc* on arrival.
