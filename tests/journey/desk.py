@@ -190,10 +190,12 @@ class Desk:
 
     # ----------------------------------------------------------------------------------------------- the command
 
-    def scs(self, *words: str, code: int = 0, env: Mapping[str, str] | None = None) -> Done:
+    def scs(
+        self, *words: str, code: int = 0, env: Mapping[str, str] | None = None, timeout_s: float = PATIENCE_S
+    ) -> Done:
         """Run one command line to its end; it must end with *code*."""
         with self.start(*words, env=env) as going:
-            done = going.end()
+            done = going.end(timeout_s)
         assert done.code == code, f"scs {' '.join(words)} ended with {done.code}, not {code}:\n{done.said}"
         return done
 
