@@ -1,7 +1,7 @@
 """A worker: takes batches of tasks, drives their stories through one pump, gives back results.
 
-It never opens the catalog and never decides what is to be done next. Where it lives (this process, another, another
-machine) is the executor's business; it only sees messages, which are plain values.
+It never opens the catalog and never decides what is to be done next. Where it lives (this process or another) is the
+executor's business; it only sees messages, which are plain values.
 """
 
 from __future__ import annotations

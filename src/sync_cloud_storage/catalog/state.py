@@ -1,4 +1,4 @@
-"""The table `state`, and the form of texts in the catalog."""
+"""The tables `state` and `runs`, and the form of texts in the catalog."""
 
 from __future__ import annotations
 

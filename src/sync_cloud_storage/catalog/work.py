@@ -1,4 +1,7 @@
-"""Rows become tasks. Each query walks an index that holds only what is left, so it costs the same at any size."""
+"""Rows become tasks, and become pending again when a person wants it.
+
+Each query but that of the check walks an index that holds only what is left, so it costs the same at any size.
+"""
 
 from __future__ import annotations
 
