@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -152,9 +152,10 @@ class Migration:
         wanted: tuple[tuple[Need, bool], ...] = (("azure", azure), ("nas", nas), ("target", target))
         settings.require(*(name for name, is_needed in wanted if is_needed))
         settings.apply_environment()
-        with Catalog.open(settings.db_file, _now) as catalog:
+        with ExitStack() as stack:
+            catalog = stack.enter_context(Catalog.open(settings.db_file, _now))
             folder = settings.media_folder if nas else None
-            nas_door = Nas.open(folder, catalog.nas_id()) if folder is not None else None
+            nas_door = stack.enter_context(Nas.open(folder, catalog.nas_id())) if folder is not None else None
             if nas_door is not None:
                 nas_door.hold()
             self._around.ends.greet(azure=azure, s3=target)

@@ -44,8 +44,13 @@ if TYPE_CHECKING:
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
 TROUBLES_KEPT = 20
-DENIED = frozenset({"S3-403", "AZ-403", "NAS-PERM"})
-DENIALS = 20  # so many refusals and nothing that went through between them are the environment's fault
+# One blob's own trouble, or everybody's: the network's, the service's, a right that is missing. So many of them in a
+# row, and nothing that went through on that leg, are the environment's fault.
+DOUBTFUL = frozenset(
+    {"S3-403", "AZ-403", "NAS-PERM", "NET", "THROTTLED", "HTTP-408", "HTTP-500", "HTTP-502", "HTTP-504"}
+    | {"NAS-IO", "NAS-STALE", "NAS-BUSY"}
+)
+DOUBTS = 20
 REPLANS = 5  # a blob that changes this often while we read it is left to a later run
 DRAIN_LIMIT_S = 10.0
 
@@ -131,7 +136,7 @@ class Run:
         self._pending: list[Result] = []
         self._over: list[tuple[Task, Feed]] = []
         self._replans: Counter[int] = Counter()
-        self._denied: dict[int, Failed] = {}  # refused, not written down yet
+        self._doubted: dict[int, Failed] = {}  # failures that are not written down yet
         self._settled_at = clock()
         self._drained: set[int] = set()
         self._drain_by: float | None = None
@@ -147,8 +152,8 @@ class Run:
             self._turn_until_done(feeds)
         finally:
             self._settle(feeds)  # also when a tick raises: what was done is done
-            if self._stopped is None and (refused := self._grant(Leg.AZURE, Leg.S3)):
-                self._catalog.settle(refused)
+            if self._stopped is None and (failures := self._believe(Leg.AZURE, Leg.S3)):
+                self._catalog.settle(failures)
         if self._stopped is not None:
             raise EnvironmentFault(self._stopped.code, self._stopped.sentence, self._stopped.hint)
 
@@ -242,11 +247,11 @@ class Run:
         for result in self._pending:
             if isinstance(result, ContainersPage | BlobsPage | ContainerFailed):
                 self._settle_listing(result, feeds)
-            elif isinstance(result, Failed) and result.code in DENIED:
-                self._deny(result)
+            elif isinstance(result, Failed) and result.code in DOUBTFUL:
+                self._doubt(result)
             else:
                 if isinstance(result, Downloaded | Uploaded):
-                    rows += self._grant(Leg.S3 if isinstance(result, Uploaded) else Leg.AZURE)
+                    rows += self._believe(Leg.S3 if isinstance(result, Uploaded) else Leg.AZURE)
                 rows.append(result)
                 given_up += self._count(result)
         if rows:
@@ -255,7 +260,7 @@ class Run:
             self._catalog.settle(given_up)
         self._pending.clear()
         for task, feed in self._over:
-            if getattr(task, "id", None) not in self._denied:  # else it would be tried again and again
+            if getattr(task, "id", None) not in self._doubted:  # else it would be tried again and again
                 feed.back(task)
         self._over.clear()
         self._settled_at = self._clock()
@@ -274,20 +279,21 @@ class Run:
                 if feeds.listings is not None:
                     feeds.listings.give_up(result.container)
 
-    def _deny(self, failed: Failed) -> None:
-        """Hold back what was refused: one blob's own trouble, or everybody's."""
-        self._denied[failed.id] = failed
-        if len(self._denied) >= DENIALS and self._stopped is None:
-            text = f"Access was refused {DENIALS} times in a row, last: {failed.sentence}"
-            self._stopped = Stopped(failed.code, text, "Grant the access, then run again; nothing was marked failed.")
+    def _doubt(self, failed: Failed) -> None:
+        """Hold back a failure that may be everybody's."""
+        self._doubted[failed.id] = failed
+        if len(self._doubted) >= DOUBTS and self._stopped is None:
+            text = f"{DOUBTS} blobs failed in a row for a reason that may not be theirs; the last: {failed.sentence}"
+            hint = "Mend what is behind it, then run again; nothing was marked failed."
+            self._stopped = Stopped(failed.code, text, hint)
 
-    def _grant(self, *legs: Leg) -> list[Failed]:
-        """Something went through on a leg, or the run ends: what was refused there is those blobs' own trouble."""
-        refused = [failed for failed in self._denied.values() if failed.leg in legs]
-        for failed in refused:
-            del self._denied[failed.id]
-        self._tally.failed += len(refused)
-        return refused
+    def _believe(self, *legs: Leg) -> list[Failed]:
+        """Something went through on a leg, or the run ends: what failed there is those blobs' own trouble."""
+        failures = [failed for failed in self._doubted.values() if failed.leg in legs]
+        for failed in failures:
+            del self._doubted[failed.id]
+        self._tally.failed += len(failures)
+        return failures
 
     def _settle_page(self, page: BlobsPage, feeds: Feeds) -> None:
         outcome = self._catalog.settle_blobs_page(page, is_live=self._rules.is_live(page.container))

@@ -86,12 +86,11 @@ class Work:
         self._executor: Executor | None = None
 
     def close(self) -> None:
-        """End the workers and let go of the NAS."""
+        """End the workers, and clear away what nobody goes on with."""
         if self._executor is not None:
             self._executor.close()
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
-            self._nas.close()
 
     # ------------------------------------------------------------------------------------------------- feeds
 

@@ -67,7 +67,7 @@ def _world(desk: Desk, strict: StrictCloud) -> dict[str, object]:
         "objects": {name: sorted(bucket.objects) for name, bucket in strict.s3.buckets.items()},
         "uploads": {name: sorted(bucket.uploads) for name, bucket in strict.s3.buckets.items()},
         "nas": desk.files() if desk.nas.is_dir() else None,
-        "ours": sorted(map(str, (desk.nas / ".scs").rglob("*"))),
+        "ours": sorted(str(each) for each in (desk.nas / ".scs").rglob("*") if each.name != "lock"),
     }
     with contextlib.suppress(sqlite3.Error):
         world["moved or failed"] = {name: state for name, state in desk.states().items() if state != "pending"}

@@ -155,7 +155,7 @@ def test_scs_run_while_another_one_is_at_work(desk: Desk, strict: StrictCloud) -
         first.until(lambda: strict.asked("GetBlob"))
         for line in ("run", "sync", "upload", "xcheck", "reset-live", "clean --yes", "init"):
             done = desk.scs(*line.split(), code=4)
-            assert f"Another run holds the catalog 'storage.sqlite': process {first.child.pid} on " in done.err, line
+            assert f"Another run holds the catalog '{desk.file}': process {first.child.pid} on " in done.err, line
             assert "Wait until it has ended, or stop it" in done.err
         assert desk.scs("status", "--json").document["totals"]["pending"] == 1
         gate.set()
