@@ -337,7 +337,11 @@ def _around_blob(placement: Placement, container: str) -> tuple[str, str]:
         elif field is not None:
             if field not in values or form or conversion:
                 wanted = f"{{{field}{'!' + conversion if conversion else ''}{':' + form if form else ''}}}"
-                raise UsageFault("KEY-TEMPLATE", f'The key template "{template}" has {wanted}.', f"There are: {known}.")
+                raise UsageFault(
+                    "KEY-TEMPLATE",
+                    f'The key template "{template}" has {wanted}, which nothing fills.',
+                    f"There are: {known}.",
+                )
             around[-1] += values[field]
     if len(around) != 2:
         raise UsageFault(

@@ -387,7 +387,7 @@ def test_one_line_says_it_all() -> None:
     """The line of a log has the same figures as the view."""
     line = plain_line(PROGRESS._replace(note=EVIL))
     assert line.startswith(
-        "12:41  listed 1,204,551 3.1 TiB (2,250 /s); on the NAS 804,536 2.1 TiB (250.0 MiB/s, 93 /s)"
+        "12:41  listed 1,204,551 (3.1 TiB, 2,250 /s); on the NAS 804,536 (2.1 TiB, 250.0 MiB/s, 93 /s)"
     )
     assert "67 %; about 1 h 20 min left; 3 failed; " in line
     assert line.isprintable()

@@ -14,12 +14,12 @@ SKEW = timedelta(minutes=15)
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 
 _LETTERS = {
-    ("sp", "r"): "reading (sp=r)",
-    ("sp", "l"): "listing (sp=l)",
-    ("ss", "b"): "the blob service (ss=b)",
-    ("srt", "s"): "the account's list of containers (srt=s)",
-    ("srt", "c"): "containers (srt=c)",
-    ("srt", "o"): "blobs (srt=o)",
+    ("sp", "r"): "reading",
+    ("sp", "l"): "listing",
+    ("ss", "b"): "the blob service",
+    ("srt", "s"): "the account's list of containers",
+    ("srt", "c"): "containers",
+    ("srt", "o"): "blobs",
 }
 
 
@@ -84,7 +84,8 @@ class AzureCredentials:
             if missing:
                 raise EnvironmentFault(
                     "AZ-SAS",
-                    f"The SAS token does not allow {' and '.join(_LETTERS[field, letter] for letter in missing)}.",
+                    f"The SAS token does not allow {' and '.join(_LETTERS[field, letter] for letter in missing)}: "
+                    f"its {field} lacks {' and '.join(missing)}.",
                     "Make an account SAS with sp=rl, srt=sco, ss=b.",
                 )
         starts = _utc(fields.get("st", ""))

@@ -258,7 +258,8 @@ def _inspect(database: Database, *, after_crash: bool) -> None:
         return
     found = database.row(check)
     if found != ("ok",):
-        raise corrupt(database.path, str(found[0]) if found else "its check gives no answer")
+        said = str(found[0]).removeprefix("*** in database main ***") if found else "its check gives no answer"
+        raise corrupt(database.path, " ".join(said.split()))
 
 
 def _migrate(database: Database, version: int, now: Callable[[], datetime]) -> None:

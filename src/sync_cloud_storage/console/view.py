@@ -62,8 +62,8 @@ def plain_line(progress: Progress) -> str:
     """Say the same in one line of a log."""
     parts = []
     for row in rows(progress):
-        fast = ", ".join(filter(None, (row.rate, row.pace)))
-        parts.append(" ".join(filter(None, (row.label, f"{row.blobs:,}", row.size, f"({fast})" if fast else ""))))
+        more = ", ".join(filter(None, (row.size if row.blobs else "", row.rate, row.pace)))
+        parts.append(f"{row.label} {row.blobs:,}{f' ({more})' if more else ''}")
     done = share(progress)
     parts.append("" if done is None else f"{done} %")
     parts.append(time_left(progress))

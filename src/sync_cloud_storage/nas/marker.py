@@ -109,9 +109,10 @@ def _open_root(root: Path) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError) as error:
+        is_missing = isinstance(error, FileNotFoundError)
         raise EnvironmentFault(
             "NAS-MISSING",
-            f'The NAS folder "{root}" does not exist ({error.strerror}).',
+            f'The NAS folder "{root}" {"does not exist" if is_missing else "is a file, or below one"}.',
             "Mount the NAS, or correct MEDIA_FOLDER; scs never makes this folder itself.",
         ) from None
     except OSError as error:
