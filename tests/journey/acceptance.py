@@ -65,7 +65,7 @@ def plan() -> Iterator[tuple[str, str, int]]:
     assets = [f"asset-{uuid.UUID(int=dice.getrandbits(128), version=4)}" for _ in range(CONTAINERS - len(LIVE) - 2)]
     for number, size in enumerate(LARGE):
         yield assets[number], f"video/{size}.mp4", size
-    special = len(names.HOSTILE) + len(names.CLASHING)
+    special = len(names.FOR_MOTO) + len(names.CLASHING)
     for number in range(BLOBS - len(LARGE) - special):
         where = (*assets, *LIVE)[number % (len(assets) + len(LIVE))]
         size = dice.choice((0, 1, 900, 4_096, 30_000, 120_000, 524_288, 524_289))
@@ -88,7 +88,7 @@ def fill(azure: AzureAt) -> tuple[int, int]:
     with Account(azure) as account:
         for container in {each[0] for each in wanted} | {"hostile-odd", "hostile-clash"}:
             account.make_container(container)
-        special = [("hostile-odd", name) for name in names.HOSTILE] + [("hostile-clash", n) for n in names.CLASHING]
+        special = [("hostile-odd", name) for name in names.FOR_MOTO] + [("hostile-clash", n) for n in names.CLASHING]
         for container, name in special:
             account.put(container, name, f"the blob named {name!r}".encode())
 

@@ -78,6 +78,8 @@ HOSTILE = {
     "zero\u200bwidth": "zero%E2%80%8Bwidth",
     "\ufeffbom": "%EF%BB%BFbom",
     "tab\tb": "tab%09b",
+    "ret\rb": "ret%0Db",
+    "line\nb": "line%0Ab",
     "nel\u0085b": "nel%C2%85b",
     "ls\u2028b": "ls%E2%80%A8b",
     "private\ue000": "private\ue000",
@@ -96,6 +98,8 @@ HOSTILE = {
     ".nfs0001": ".nfs0001",
     "soap": "soap",
 }
+
+FOR_MOTO = [name for name in HOSTILE if "\n" not in name]  # for such a key it answers 404
 
 # Each of these would be one file with another one somewhere, or is a file where another needs a folder. Which of them
 # gives way is the catalog's business, but all must be there.

@@ -12,7 +12,7 @@ from tests.journey import names
 from tests.servers import judge, rclone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from tests.journey.desk import Desk
     from tests.servers.endpoints import AzureAt, S3At
@@ -23,7 +23,7 @@ PLAIN = "asset-0019dde0-ded0-47b1-a00d-86038c7be78a"
 SMALL_STEPS = '[transfer]\nrange_size = "1M"\nmultipart_from = "5M"\npart_size = "5M"\n'
 
 
-def fill(account: Account, *, hostile: bool) -> dict[str, dict[str, bytes]]:
+def fill(account: Account, odd: Collection[str]) -> dict[str, dict[str, bytes]]:
     """Put the account's blobs: sizes around every border, properties, metadata, and names; gives their bytes."""
     dice = random.Random(2019)
     sizes = (0, 1, 4096, 524_288, 524_289, 1 << 20, (1 << 20) + 1, (2 << 20) + 1, (5 << 20) - 1, 5 << 20)
@@ -46,9 +46,7 @@ def fill(account: Account, *, hostile: bool) -> dict[str, dict[str, bytes]]:
     for name, data in labelled.items():
         account.put(PLAIN, name, data, headers=properties, metadata={"Year": "1999", "two": "a b;c"})
     whole = {PLAIN: {**plain, **blocks, **labelled}}
-    if not hostile:
-        return whole
-    for container, found in (("odd", names.HOSTILE), ("clash", names.CLASHING)):
+    for container, found in (("odd", odd), ("clash", names.CLASHING)) if odd else ():
         account.make_container(container)
         whole[container] = {name: f"the blob named {name!r}".encode() for name in found}
         for name, data in whole[container].items():
@@ -68,7 +66,7 @@ def test_scs_init_sync_download_upload_status_run_xcheck(
     s3 = s3_server(target, request)
     desk = new_desk(azurite, s3)
     bucket = desk.env["AWS_BUCKET"]
-    whole = fill(account, hostile=target != "rclone")  # whose objects are files
+    whole = fill(account, {"moto": names.FOR_MOTO, "strict": names.HOSTILE}.get(target, ()))
     count = sum(map(len, whole.values()))
 
     desk.settings(SMALL_STEPS)
@@ -94,6 +92,26 @@ def test_scs_init_sync_download_upload_status_run_xcheck(
     asked = rclone.check(azurite, s3, bucket, PLAIN)
     assert asked.is_clean, asked
     assert len(asked.equal) == len(whole[PLAIN])
+
+
+def test_scs_run_of_names_that_no_xml_can_hold(desk: Desk, strict: StrictCloud) -> None:
+    """Control characters and non-characters arrive as they are; half of a character cannot, and stops nothing else."""
+    right = {
+        "esc\x1b[31m": ("odd/esc%1B[31m", "odd/esc\x1b[31m"),
+        "\x1b]0;title\x07": ("odd/%1B]0;title%07", "odd/\x1b]0;title\x07"),
+        "nul\x00": ("odd/nul%00", "odd/nul%00"),
+        "fffe\ufffe": ("odd/fffe%EF%BF%BE", "odd/fffe\ufffe"),
+        "ffff\uffff": ("odd/ffff%EF%BF%BF", "odd/ffff\uffff"),
+    }
+    for name in right:
+        strict.azure.put("odd", name, name.encode())
+    strict.azure.put("odd", "half \ud83d", b"of a character")
+    desk.scs("init")
+    assert "AZ-NAME" in desk.scs("run", code=1).out
+    assert desk.files() == {path: name.encode() for name, (path, _) in right.items()}
+    objects = strict.s3.buckets["target"].objects
+    assert {key: found.data for key, found in objects.items()} == {key: n.encode() for n, (_, key) in right.items()}
+    assert objects["odd/nul%00"].metadata == {"scs-name": "odd/nul%00"}
 
 
 def s3_server(target: str, request: pytest.FixtureRequest) -> S3At:
