@@ -679,3 +679,10 @@ def test_a_folder_where_nobody_may_write(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
         write_templates(tmp_path / "missing")
     assert (caught.value.code, caught.value.exit_code) == ("INIT-WRITE", 3)
+
+
+def test_a_catalog_that_is_a_folder(tmp_path: Path) -> None:
+    """DB_FILE that names a folder is said to be one, and not taken for a broken disk."""
+    fault = refusal(tmp_path, {"DB_FILE": str(tmp_path)})
+    assert fault.exit_code == 2
+    assert f"{tmp_path} is a folder" in fault.sentence

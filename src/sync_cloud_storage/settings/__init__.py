@@ -66,14 +66,16 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path =
     access.check_http(azure.endpoint, table.AZURE_ENDPOINT, allowed=allow_http)
     access.check_http(target.endpoint_url, table.S3_ENDPOINT, allowed=allow_http)
     media_folder = sources.value(table.MEDIA_FOLDER)
-    db_file = sources.value(table.DB_FILE) or Path("storage.sqlite")
+    db_file = folder / (sources.value(table.DB_FILE) or "storage.sqlite")
+    if db_file.is_dir():
+        raise UsageFault("SET-VALUE", f"DB_FILE: {db_file} is a folder.", "Name the catalog's file in it.")
     return Settings(
         folder=folder,
         files=tuple(folder / name for name, content in ((DOTENV, dotenv), (TOML, toml)) if content),
         azure=azure,
         target=target,
         media_folder=folder / media_folder if media_folder else None,
-        db_file=folder / db_file,
+        db_file=db_file,
         placement=_placement(sources, azure.account),
         skip_containers=sources.value(table.SKIP_CONTAINERS),
         live_containers=sources.value(table.LIVE_CONTAINERS),
