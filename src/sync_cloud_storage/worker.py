@@ -185,7 +185,11 @@ class Worker:
             self.pump.cancel()
             self.drained = True
             self._report()
-        elif len(self._results) >= REPORT_RESULTS or self._clock() - self._reported_at >= REPORT_EVERY_S:
+        elif (
+            not self.pump.active  # nothing that more could come from: the run is waiting for this
+            or len(self._results) >= REPORT_RESULTS
+            or self._clock() - self._reported_at >= REPORT_EVERY_S
+        ):
             self._report()
 
     def close(self) -> None:

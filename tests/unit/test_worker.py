@@ -126,6 +126,20 @@ def test_every_kind_of_task(strict: StrictCloud, nas: Nas) -> None:
         assert len(report.over) <= seen
 
 
+def test_the_last_result_is_told_at_once(strict: StrictCloud, nas: Nas) -> None:
+    """A worker with nothing else to do does not keep its last result back until its next long turn is over."""
+    blob = strict.azure.put("c", "b", b"bytes")
+    with Told(setup(strict, nas)) as told:
+        for number in range(1, 4):
+            began = time.monotonic()
+            told.worker.take(Batch(((number, Look(number, "c", "b")),)))
+            while told.over[-1:] != [number]:
+                told.worker.turn(5.0)
+            assert time.monotonic() - began < 4.0
+    assert told.results == [Seen(number, told.results[0].blob) for number in range(1, 4)]
+    assert told.results[0].blob.etag == blob.etag
+
+
 def test_bytes_are_reported_once(strict: StrictCloud, nas: Nas) -> None:
     """What crossed the network is reported in pieces that add up to the whole."""
     blobs = [strict.azure.put("c", f"b{n}", os.urandom(10_000)) for n in range(20)]
