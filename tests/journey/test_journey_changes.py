@@ -62,6 +62,7 @@ def both(azurite: AzureAt, moto: S3At, account: Account, new_desk: Callable[[Azu
         account.put("films", f"reel/{number}", bytes([number]) * 1000)
         account.put("images", f"{number}.png", bytes([number]) * 500)
     desk = new_desk(azurite, moto)
+    desk.env["SCS_WORKERS"] = "1"  # enough, and starts sooner
     desk.settings(LIVE)
     desk.scs("init")
     desk.scs("run")
