@@ -230,18 +230,16 @@ def test_ctrl_c_while_scs_is_still_starting(line: str, desk: Desk) -> None:
     desk.scs("status")
 
 
-@pytest.mark.parametrize("when_s", [0.15, 0.3, 0.45])
+@pytest.mark.parametrize("when_s", [0.05, 0.15, 0.25])
 def test_ctrl_c_while_workers_are_still_starting(when_s: float, desk: Desk, strict: StrictCloud) -> None:
     """In a terminal Ctrl-C reaches the workers, too, even before they can say that they do not listen to it."""
     _one_blob(strict)
     desk.scs("init")
-    with held(strict, "ListContainers") as gate:
-        gate.set()  # the greeting is answered
-        with desk.start("run") as going:
-            going.until(lambda: strict.asked("HeadBucket"))
-            time.sleep(when_s)
-            going.interrupt()
-            done = going.end()
+    with held(strict, "GetBlob"), desk.start("run") as going:
+        going.until(lambda: strict.asked("HeadBucket"))  # the last word before they are started
+        time.sleep(when_s)
+        going.interrupt()
+        done = going.end()
     assert done.code == 130
     assert "worker" not in done.said
 
