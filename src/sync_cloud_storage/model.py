@@ -343,9 +343,13 @@ class Problem(NamedTuple):
 
 
 class PageOutcome(NamedTuple):
-    """What a page of blobs changed in the catalog. `suspects`: rows that the page should have held and did not."""
+    """What a page of blobs changed in the catalog. `suspects`: rows that the page should have held and did not.
+
+    `news` names the first few of those that were added or changed, for a check, to which they are differences.
+    """
 
     added: int
     changed: int
     unchanged: int
     suspects: tuple[Look, ...]
+    news: tuple[Problem, ...] = ()

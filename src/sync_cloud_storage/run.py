@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.executors import Executor
     from sync_cloud_storage.feeds import Feed
-    from sync_cloud_storage.model import Result, Task
+    from sync_cloud_storage.model import Problem, Result, Task
     from sync_cloud_storage.worker import Message, Report
 
 SETTLE_EVERY_S = 0.25
@@ -75,6 +75,7 @@ class Tally:
         self.bytes_in = 0
         self.bytes_out = 0
         self.troubles: list[str] = []
+        self.news: list[Problem] = []  # the first few blobs that a listing showed as new or changed
 
     def trouble(self, text: str) -> None:
         """Something could not be asked; the first few are kept for people."""
@@ -300,6 +301,7 @@ class Run:
         self._tally.listed += len(page.blobs)
         self._tally.added += outcome.added
         self._tally.changed += outcome.changed
+        self._tally.news += outcome.news[: TROUBLES_KEPT - len(self._tally.news)]
         if feeds.listings is not None:
             feeds.listings.page(page)
 

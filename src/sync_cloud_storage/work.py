@@ -213,10 +213,16 @@ class Work:
             proven=tally.proven,
             unproven=self._moving(totals) - tally.proven if checked else 0,
             mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
-            problems=(*self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, tally.troubles))[:PROBLEMS_SHOWN],
+            problems=self._problems(checked=checked),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )
+
+    def _problems(self, *, checked: bool) -> tuple[Problem, ...]:
+        """The first few; to a check also what a fresh listing shows and the catalog did not know."""
+        news = self._tally.news if checked else []
+        found = (*news, *self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, self._tally.troubles))
+        return found[:PROBLEMS_SHOWN]
 
     def _moving(self, totals: Totals) -> int:
         """Blobs that are to move: all that are not skipped."""

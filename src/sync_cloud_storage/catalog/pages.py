@@ -10,13 +10,14 @@ is written about them.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog import versions
 from sync_cloud_storage.catalog.counting import counted
 from sync_cloud_storage.catalog.housing import house
 from sync_cloud_storage.catalog.places import displace
-from sync_cloud_storage.model import ContainerStatus, Look, PageOutcome
+from sync_cloud_storage.model import ContainerStatus, Look, PageOutcome, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.model import Blob, BlobsPage, Place
 
+NEWS_MOST = 20  # what a report shows
 SUSPECTS_AT_ONCE = 100_000  # a container that was emptied may have millions; `pending_looks` has them all
 
 _ROW = (
@@ -50,7 +52,7 @@ def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> Pa
     elif listing.goes_on:
         _end(database, page, listing, at, is_live=is_live)
         suspects = _suspects(database, page.container)
-    return PageOutcome(added, settled.changed, settled.unchanged, tuple(suspects))
+    return PageOutcome(added, settled.changed, settled.unchanged, tuple(suspects), settled.news())
 
 
 class _Listing(NamedTuple):
@@ -80,6 +82,7 @@ class _Page:
     def __init__(self, database: Database, page: BlobsPage, listing: _Listing, at: str) -> None:
         self.changed = 0
         self.unchanged = 0
+        self._renewed: list[str] = []
         self._database = database
         self._container = page.container
         self._listing = listing
@@ -97,6 +100,20 @@ class _Page:
             self._suspect(listed, missing)
         self._database.many("UPDATE sync SET tier = ? WHERE id = ?", self._retiered)
         return self._house()
+
+    def news(self) -> tuple[Problem, ...]:
+        """The first few blobs that were not known, or not so."""
+        new = [
+            ("AZ-NEW", name, "It is new at the source since the last listing.")
+            for name in islice(self._given, NEWS_MOST)
+        ]
+        changed = [
+            ("AZ-CHANGED", name, "It changed at the source since the last listing.")
+            for name in self._renewed[:NEWS_MOST]
+        ]
+        return tuple(
+            Problem(self._container, name, "azure", code, text) for code, name, text in (changed + new)[:NEWS_MOST]
+        )
 
     # ------------------------------------------------------------------------------------------- what is known
 
@@ -152,6 +169,7 @@ class _Page:
         etag, skip_reason, refused, s3_key, nas_path, has_moved = found
         if etag != blob.etag:
             self.changed += 1
+            self._renewed.append(blob.name)
             versions.renew(self._database, row_id, blob, self._at)
         else:
             self.unchanged += 1
