@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from binascii import b2a_base64
 from typing import TYPE_CHECKING
 
 from awscrt import checksums  # type: ignore[import-untyped]
@@ -67,17 +68,22 @@ class Running:
     @property
     def md5_base64(self) -> str:
         """MD5 so far as Content-MD5 writes it; "" when MD5 was not asked for."""
-        return base64.b64encode(self._md5.digest()).decode("ascii") if self._md5 is not None else ""
+        return _base64(self._md5.digest()) if self._md5 is not None else ""
+
+
+def md5_base64(data: bytes) -> str:
+    """MD5 of *data* as Content-MD5 writes it."""
+    return _base64(hashlib.md5(data, usedforsecurity=False).digest())
 
 
 def crc_to_s3(crc: int) -> str:
     """Text as in `x-amz-checksum-crc64nvme`: base64 of the eight bytes, big-endian."""
-    return base64.b64encode(crc.to_bytes(_CRC_BYTES, "big")).decode("ascii")
+    return _base64(crc.to_bytes(_CRC_BYTES, "big"))
 
 
 def crc_to_azure(crc: int) -> str:
     """Text as in `x-ms-content-crc64`: base64 of the eight bytes, little-endian."""
-    return base64.b64encode(crc.to_bytes(_CRC_BYTES, "little")).decode("ascii")
+    return _base64(crc.to_bytes(_CRC_BYTES, "little"))
 
 
 def crc_from_s3(text: str) -> int:
@@ -106,3 +112,7 @@ def _eight_bytes(text: str) -> bytes:
     if len(raw) != _CRC_BYTES:
         raise ValueError(f"a CRC64 has {_CRC_BYTES} bytes, not {len(raw)}: {text[:40]!r}")
     return raw
+
+
+def _base64(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).decode("ascii")

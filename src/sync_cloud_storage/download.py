@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3
+from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3, md5_base64
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together
 from sync_cloud_storage.listing import look
@@ -96,7 +96,9 @@ class Downloader:
             yield from self._azure.read(
                 task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into
             )
-            result = yield from self._publish(task, temp, _evidence(task, into.hashed, self._now()))
+            result = yield from self._publish(
+                task, temp, _evidence(task, crc_to_s3(into.hashed.crc), into.hashed.md5_base64, self._now())
+            )
             done = True
         finally:
             if not done:
@@ -149,20 +151,20 @@ class Downloader:
 
     def _store(self, group: Sequence[_Small]) -> Sequence[Downloaded | ScsError]:
         """Hash, write and publish many small blobs; what is already there and right is left alone."""
+        now = self._now()
         outcomes: dict[int, Downloaded | ScsError] = {}
         publications: list[tuple[_Small, Publication]] = []
         for small in group:
-            task = small.task
-            hashed = Running(md5=bool(task.content_md5))
-            hashed.update(small.body)
+            task, body = small
             try:
-                outcomes[task.id] = _evidence(task, hashed, self._now())
+                md5 = md5_base64(body) if task.content_md5 else ""
+                outcomes[task.id] = _evidence(task, crc_to_s3(crc64nvme(body)), md5, now)
                 temp = self._nas.temp(task.id)
             except ScsError as error:
                 outcomes[task.id] = error
                 continue
             try:
-                temp.write(small.body)
+                temp.write(body)
             except ScsError as error:
                 temp.discard()
                 outcomes[task.id] = error
@@ -309,11 +311,10 @@ class _Follower:
             self.hashed.update(data)
 
 
-def _evidence(task: Download, hashed: Running, at_utc: str) -> Downloaded:
-    crc = crc_to_s3(hashed.crc)
-    if task.content_md5 and hashed.md5_base64 != task.content_md5:
+def _evidence(task: Download, crc: str, md5: str, at_utc: str) -> Downloaded:
+    if task.content_md5 and md5 != task.content_md5:
         raise _WrongBytes(crc)
-    return Downloaded(task.id, task.etag, crc, hashed.md5_base64, task.size_bytes, at_utc)
+    return Downloaded(task.id, task.etag, crc, md5, task.size_bytes, at_utc)
 
 
 def _missing(done: Sequence[tuple[int, int, int]], size_bytes: int, step: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.azure import Azure, AzureAccess
@@ -286,4 +287,9 @@ def _need(door: T | None) -> T:
 
 
 def _utc_now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _utc_text(int(time.time()))
+
+
+@lru_cache(1)  # thousands of results share a second
+def _utc_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sync_cloud_storage.nas import Nas, Publication, Temp, create_marker
+from sync_cloud_storage.nas import Nas, Publication, Temp, create_marker, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,6 +151,8 @@ def failing(
     """Make a system call fail as a disk or server would."""
     double = Failing(name, number, when)
     monkeypatch.setattr(os, name, double)
+    if name == "rename":  # then it is `os.rename` that decides, as on a NAS that has no other
+        monkeypatch.setattr(kernel, "rename_to_free", lambda *_: False)
     return double
 
 

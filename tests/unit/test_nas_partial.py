@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sync_cloud_storage.checksum import combine_all, crc64nvme
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
-from sync_cloud_storage.nas import Nas, Partial, Publication, create_marker
+from sync_cloud_storage.nas import Nas, Partial, Publication, create_marker, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,7 +337,7 @@ def test_the_environment_fails_and_the_ranges_stay(nas: Nas, scratch: Path, monk
         raise OSError(errno.ENOSPC, "no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", refuse)
+        patch.setattr(kernel, "rename_to_free", refuse)
         faults = nas.publish([Publication(partial, "x"), Publication(temp, "y")])
     assert [fault.code for fault in faults if fault] == ["NAS-FULL"] * 2
     assert names(scratch) == ["1", "1.parts"]

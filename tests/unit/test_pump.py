@@ -14,7 +14,7 @@ import pytest
 
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together
-from sync_cloud_storage.http.pump import GROUP_MAX, Pump
+from sync_cloud_storage.http.pump import GROUP_MAX, INLINE_S, Pump
 from tests.unit.peer import CLOSE, RESET, Peer, reply
 from tests.unit.telling import Ended, new_pump, pumped, turn_until
 
@@ -258,6 +258,32 @@ def test_error_of_all_together(pump: Pump) -> None:
     assert len(ended.errors) == calls[0]
     assert all(isinstance(error, OSError) for error in ended.errors)
     assert pumped(pump, story(9)) == [9]
+
+
+def test_together_stays_here_while_it_is_quick() -> None:
+    """Work that was quick is done in the pump's own thread; once it was slow, in another, until it is quick again."""
+    now = [0.0]
+    slow = [False]
+    where: list[str] = []
+    pump = Pump(Lanes(1), clock=lambda: now[0])
+
+    def work(group: Sequence[int]) -> list[int]:
+        where.append(threading.current_thread().name.partition("-aside")[0])
+        now[0] += INLINE_S * 2 * len(group) if slow[0] else 0
+        return list(group)
+
+    def story() -> Story[int]:
+        got: int = yield Together(work, 7)
+        return got
+
+    for is_slow in (False, False, True, True, False):
+        slow[0] = is_slow
+        assert pumped(pump, story()) == [7]
+    assert where == ["scs", "MainThread", "MainThread", "scs", "scs"]
+    for _ in range(100):
+        assert pumped(pump, story()) == [7]
+    assert where[-1] == "MainThread"
+    pump.close()
 
 
 def test_slow_work_aside_does_not_stop_the_network(pump: Pump) -> None:
@@ -528,6 +554,18 @@ def test_kept_connection_that_died(pump: Pump) -> None:
     with Peer(lambda _: [reply(200, b"x"), CLOSE]) as peer:
         bodies = [pumped(pump, fetch(peer.url))[0].body for _ in range(5)]
     assert bodies == [b"x"] * 5
+
+
+def test_resting_connection_that_ends_is_let_go(pump: Pump) -> None:
+    """The end of a connection that nobody uses is noticed once, and the pump sleeps on."""
+    with Peer(lambda _: [reply(200, b"x"), CLOSE]) as peer:
+        pumped(pump, fetch(peer.url))
+        time.sleep(0.1)
+        pump.turn(0.05)
+        began, spent = time.monotonic(), time.process_time()
+        while time.monotonic() - began < 0.3:
+            pump.turn(0.1)
+        assert time.process_time() - spent < 0.15
 
 
 def test_upload_on_a_connection_that_died(pump: Pump) -> None:

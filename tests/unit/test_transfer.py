@@ -265,7 +265,7 @@ def test_sinks_and_collected_bodies_take_turns(pump: Pump) -> None:
 
 def test_renewed_credentials_do_not_pile_up_handles() -> None:
     """Each renewal of S3 credentials is a line of its own; only the newest lines keep handles, however many came."""
-    transfers = Transfers(60.0)
+    transfers = Transfers(60.0, lambda _: None)
     request = Request("GET", "http://127.0.0.1:1/", Line(), ("X: 1",))
     before = descriptors()
     for number in range(10 * MAX_POOLS):

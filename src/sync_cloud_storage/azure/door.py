@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -23,6 +24,8 @@ T = TypeVar("T")
 API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Encoded="true"`) came with 2021-02-12
 PAGE_MOST = 5000  # the service's own maximum
 LIST_BODY_MAX = 64 << 20
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch  # nothing that would have to be quoted; nearly all names
 
 _STRANGER = Rule(
     Kind.RETRY,
@@ -48,6 +51,7 @@ class Azure:
     def __init__(self, access: AzureAccess, line: Line, patience: Patience, wall: Callable[[], float]) -> None:
         self.access = access
         self._line = line._replace(raw_path=True)
+        self._always: tuple[AzureAccess, tuple[str, ...]] = (access, _headers_for(access))
         self._patience = patience
         self._wall = wall
 
@@ -146,19 +150,14 @@ class Azure:
         sink: Sink | None = None,
         max_body_bytes: int = 1 << 16,
     ) -> Request:
-        access = self.access
-        asked = "&".join(filter(None, [urlencode(query, quote_via=quote) if query else "", access.sas]))
-        allowed = (f"Authorization: Bearer {access.bearer}",) if access.bearer else ()
-        url = f"{access.endpoint}/{path}" + (f"?{asked}" if asked else "")
-        # "identity": a proxy on the way must not compress; stored bytes are what we want, whatever they are labelled.
-        return Request(
-            method,
-            url,
-            self._line,
-            (f"x-ms-version: {API_VERSION}", "Accept-Encoding: identity", *allowed, *headers),
-            sink=sink,
-            max_body_bytes=max_body_bytes,
-        )
+        access, always = self._always
+        if access is not self.access:
+            access, always = self._always = (self.access, _headers_for(self.access))
+        asked = access.sas
+        if query:
+            asked = "&".join(filter(None, [urlencode(query, quote_via=quote), asked]))
+        url = f"{access.endpoint}/{path}?{asked}" if asked else f"{access.endpoint}/{path}"
+        return Request(method, url, self._line, always + headers, sink=sink, max_body_bytes=max_body_bytes)
 
     def _judge(self, answer: Response, what: str, *, blob: bool) -> Verdict | None:
         verdict = judge(answer, what, AZURE)
@@ -209,7 +208,16 @@ def _right_bytes(
     return None
 
 
+def _headers_for(access: AzureAccess) -> tuple[str, ...]:
+    """The headers of every request."""
+    # "identity": a proxy on the way must not compress; stored bytes are what we want, whatever they are labelled.
+    common = (f"x-ms-version: {API_VERSION}", "Accept-Encoding: identity")
+    return (*common, f"Authorization: Bearer {access.bearer}") if access.bearer else common
+
+
 def _path(container: str, name: str) -> str:
+    if _PLAIN(name) and _PLAIN(container):
+        return f"{container}/{name}"
     try:
         return f"{quote(container, safe='$')}/{quote(name, safe='/~')}"
     except UnicodeEncodeError as error:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 GROUP_MAX = 64  # stories that wait for one `Together`; enough to spread a flush, few enough to hold little back
 GROUP_WAIT_S = 0.02
+# A `Together` that takes less than this for an item is done here: the way to a thread and back, and two threads that
+# want the interpreter, cost more. A disk or NAS that lets us wait for longer is waited for elsewhere.
+INLINE_S = 0.0005
 
 _READ_OR_WRITE = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -89,9 +92,10 @@ class Pump:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, lanes.most * 2 + 8)
-        self._transfers = Transfers(stall_s)
+        self._transfers = Transfers(stall_s, self._connected)
         self._poll = select.epoll()
-        self._polled: set[int] = set()
+        self._polled: dict[int, int] = {}  # what epoll looks for at libcurl's sockets
+        self._resting: set[int] = set()  # those of them that no transfer uses now
         self._watched: dict[int, Callable[[], None]] = {}
         self._curl_due: float | None = None
         self._in_flight: dict[pycurl.Curl, tuple[Transfer, _Telling]] = {}
@@ -99,6 +103,7 @@ class Pump:
         self._ready: deque[tuple[_Telling, Any, BaseException | None]] = deque()
         self._timers: list[tuple[float, int, _Telling]] = []
         self._order = count()
+        self._cost_s: dict[Callable[..., Any], float] = {}  # of one item of a `Together`, as it was lately
         self._groups: dict[Callable[..., Any], tuple[float, list[tuple[Any, _Telling]]]] = {}
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scs-aside")
         self._aside = 0
@@ -125,12 +130,7 @@ class Pump:
 
     def start(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
         """Begin a story; *done* gets its value, or the exception that ended it."""
-
-        def over(value: Any, error: BaseException | None) -> None:
-            self._told.discard(telling)
-            done(value, error)
-
-        telling = _Telling(story, over)
+        telling = _Telling(story, done)
         self._told.add(telling)
         self._ready.append((telling, None, None))
 
@@ -184,16 +184,19 @@ class Pump:
         try:
             command = telling.story.send(value) if error is None else telling.story.throw(error)
         except StopIteration as end:
-            telling.over = True
-            telling.done(end.value, None)
+            self._end(telling, end.value, None)
         except Exception as failure:  # noqa: BLE001 - whatever ends a story belongs to whoever started it
-            telling.over = True
-            telling.done(None, failure)
+            self._end(telling, None, failure)
         else:
             try:
                 self._obey(command, telling)
             except Exception as failure:  # noqa: BLE001 - a command that cannot be obeyed is the story's own mistake
                 self._ready.append((telling, None, failure))
+
+    def _end(self, telling: _Telling, value: Any, error: BaseException | None) -> None:
+        telling.over = True
+        self._told.discard(telling)
+        telling.done(value, error)
 
     def _obey(self, command: Command, telling: _Telling) -> None:
         if isinstance(command, Request):
@@ -202,7 +205,7 @@ class Pump:
             _, group = self._groups.setdefault(command.function, (self._clock() + GROUP_WAIT_S, []))
             group.append((command.item, telling))
         elif isinstance(command, Aside):
-            self._send_aside(lambda: command.function(*command.arguments), [telling], lambda value: [value])
+            self._send_aside(lambda: [command.function(*command.arguments)], [telling])
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
         elif command.at_once > 0:
@@ -265,22 +268,28 @@ class Pump:
         for start in range(0, len(there), GROUP_MAX):
             part = there[start : start + GROUP_MAX]
             items = [item for item, _ in part]
-            self._send_aside(partial(function, items), [telling for _, telling in part], list)
+            work = partial(self._watched_call, function, items)
+            tellings = [telling for _, telling in part]
+            if self._cost_s.get(function, 1.0) < INLINE_S:
+                self._aside += 1
+                self._back(tellings, _outcomes(work, len(items)))
+            else:
+                self._send_aside(work, tellings)
 
-    def _send_aside(
-        self, work: Callable[[], Any], tellings: list[_Telling], spread: Callable[[Any], Sequence[Any]]
-    ) -> None:
+    def _watched_call(self, function: Callable[..., Any], items: Sequence[Any]) -> Sequence[Any]:
+        """Call *function* and learn what an item costs: up at once, down slowly, so that one quick call is no proof."""
+        began = self._clock()
+        values: Sequence[Any] = function(items)
+        cost_s = (self._clock() - began) / len(items)
+        known_s = self._cost_s.get(function, cost_s)
+        self._cost_s[function] = max(cost_s, known_s + (cost_s - known_s) / 8)
+        return values
+
+    def _send_aside(self, work: Callable[[], Sequence[Any]], tellings: list[_Telling]) -> None:
         self._aside += 1
 
         def run() -> None:
-            try:
-                values = list(spread(work()))
-                if len(values) != len(tellings):
-                    raise ValueError(f"{len(values)} values for {len(tellings)} stories")  # noqa: TRY301
-            except Exception as error:  # noqa: BLE001 - raised again in the stories
-                values = [error] * len(tellings)
-            except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
-                values = [RuntimeError(f"a thread ended with {error!r}")] * len(tellings)
+            values = _outcomes(work, len(tellings))
             self._came_back.put(lambda: self._back(tellings, values))
             with contextlib.suppress(OSError):  # the pump was closed meanwhile
                 os.eventfd_write(self._bell, 1)
@@ -335,19 +344,31 @@ class Pump:
             if not left:
                 return
 
+    def _connected(self, fd: int) -> None:
+        """A new connection: what was known of an older one with this number is void, the kernel has forgotten it."""
+        self._polled.pop(fd, None)
+        self._resting.discard(fd)
+
     def _socket(self, event: int, fd: int, _multi: object, _data: object) -> None:
         if event == pycurl.POLL_REMOVE:
-            if fd in self._polled:
-                self._polled.discard(fd)
-                try:
-                    self._poll.unregister(fd)
-                except OSError:  # already closed: the kernel forgot it too
-                    return
-        elif fd in self._polled:
-            self._poll.modify(fd, _READ_OR_WRITE[event])
+            self._resting.add(fd)  # stays with epoll: the next request is most often on its way
+            return
+        self._resting.discard(fd)
+        wanted = _READ_OR_WRITE[event]
+        known = self._polled.get(fd)
+        if known == wanted:
+            return
+        self._polled[fd] = wanted
+        if known is None:
+            self._poll.register(fd, wanted)
         else:
-            self._polled.add(fd)
-            self._poll.register(fd, _READ_OR_WRITE[event])
+            self._poll.modify(fd, wanted)
+
+    def _forget(self, fd: int) -> None:
+        """A connection that nobody uses has something to say: most often its end."""
+        self._connected(fd)
+        with contextlib.suppress(OSError):  # closed already
+            self._poll.unregister(fd)
 
     def _timer(self, milliseconds: int) -> None:
         self._curl_due = None if milliseconds < 0 else self._clock() + milliseconds / 1000
@@ -365,6 +386,9 @@ class Pump:
             if call is not None:
                 call()
                 continue
+            if fd in self._resting:
+                self._forget(fd)
+                continue
             bits = pycurl.CSELECT_IN if mask & select.EPOLLIN else 0
             bits |= pycurl.CSELECT_OUT if mask & select.EPOLLOUT else 0
             bits |= pycurl.CSELECT_ERR if mask & (select.EPOLLERR | select.EPOLLHUP) else 0
@@ -372,3 +396,16 @@ class Pump:
         if self._curl_due is not None and self._curl_due <= self._clock():
             self._curl_due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+
+def _outcomes(work: Callable[[], Sequence[Any]], expected: int) -> list[Any]:
+    """What *work* gives, or for each who waits for it the exception that it raised."""
+    try:
+        values = list(work())
+        if len(values) != expected:
+            raise ValueError(f"{len(values)} values for {expected} stories")  # noqa: TRY301
+    except Exception as error:  # noqa: BLE001 - raised again in the stories
+        return [error] * expected
+    except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
+        return [RuntimeError(f"a thread ended with {error!r}")] * expected
+    return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pycurl
@@ -9,6 +10,8 @@ import pycurl
 from sync_cloud_storage.http.messages import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sync_cloud_storage.http.messages import Line, Request
 
 CONNECT_TIMEOUT_S = 20
@@ -23,6 +26,7 @@ _OFFLINE = frozenset(
         pycurl.E_SSL_CONNECT_ERROR,  # a handshake that is cut off: a load balancer that restarts
     }
 )
+_STATUS = ":status"  # no header can have this name
 _TOO_SLOW = "Operation too slow"  # libcurl's words for a stall; every other time-out is one of connecting
 _CERTIFICATE = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR})
 
@@ -32,11 +36,23 @@ class CertificateRefused(Exception):
 
 
 class Transfer:
-    """One request in flight."""
+    """A libcurl handle, made ready once for requests of one shape, and the request that is on it now."""
 
-    __slots__ = ("_chunks", "_lines", "_request", "_taking", "bytes_in", "bytes_out", "curl", "failure", "pool")
+    __slots__ = (
+        "_chunks",
+        "_lines",
+        "_most",
+        "_rate",
+        "_request",
+        "_taking",
+        "bytes_in",
+        "bytes_out",
+        "curl",
+        "failure",
+        "pool",
+    )
 
-    def __init__(self, curl: pycurl.Curl, request: Request, pool: list[pycurl.Curl]) -> None:
+    def __init__(self, curl: pycurl.Curl, request: Request, pool: list[Transfer]) -> None:
         self.curl = curl
         self.pool = pool
         self.failure: BaseException | None = None
@@ -46,28 +62,44 @@ class Transfer:
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
         self._taking: bool | None = None
+        self._most = -1
+        self._rate = 0
+        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append if request.sink is None else self._write)
+        if request.source is not None:
+            curl.setopt(pycurl.READFUNCTION, self._read)
+            curl.setopt(pycurl.SEEKFUNCTION, self._seek)
+
+    def begin(self, request: Request, rate: int) -> None:
+        """Put *request*, of the same shape as the first one, on the handle."""
+        curl = self.curl
+        self.failure = None
+        self.bytes_in = self.bytes_out = 0
+        self._request = request
+        self._taking = None
+        self._lines.clear()
+        self._chunks.clear()
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, request.headers)
-        curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
-        if request.sink is None:
-            curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
-        else:
+        if rate != self._rate:
+            self._rate = rate
+            curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
+            curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, rate)
+        if request.sink is not None:
             request.sink.received = 0  # an answer without a body never gets to begin()
-            curl.setopt(pycurl.WRITEFUNCTION, self._write)
-        if request.method != "HEAD":  # there the length is the blob's, and no body comes
-            curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_body_bytes)
+        if request.max_body_bytes != self._most and request.method != "HEAD":  # there the length is the blob's
+            self._most = request.max_body_bytes
+            curl.setopt(pycurl.MAXFILESIZE_LARGE, self._most)
         if request.source is not None:
             request.source.rewind()
             curl.setopt(pycurl.INFILESIZE_LARGE, request.source.size_bytes)
-            curl.setopt(pycurl.READFUNCTION, self._read)
-            curl.setopt(pycurl.SEEKFUNCTION, self._seek)
         elif request.method in {"PUT", "POST"}:
             curl.setopt(pycurl.POSTFIELDS, request.body)
             self.bytes_out = len(request.body)
 
     def answer(self, code: int, text: str) -> Response:
         """The response, once libcurl is through with it (*code* 0) or gave up."""
-        body = b"".join(self._chunks)
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self.bytes_in += len(body)
         if code in _CERTIFICATE:
             self.failure = CertificateRefused(text)
@@ -75,32 +107,29 @@ class Transfer:
             no_answer = code == pycurl.E_OPERATION_TIMEDOUT and _TOO_SLOW not in text
             offline = code in _OFFLINE or no_answer
             return Response(0, {}, body, broken=text or f"libcurl error {code}", offline=offline)
-        return Response(self._status(), self._headers(), body)
+        return Response(*self._head(), body)
 
-    def _status(self) -> int:
-        """Out of the status line, since libcurl does not answer questions while it is calling us."""
-        lines = [line for line in self._lines if line.startswith(b"HTTP/")]
-        return int(lines[-1].split(maxsplit=2)[1]) if lines else 0
-
-    def _headers(self) -> dict[str, str]:
+    def _head(self) -> tuple[int, dict[str, str]]:
+        """Status and headers. Not by `getinfo`: libcurl does not answer questions while it is calling us."""
+        status = 0
         found: dict[str, str] = {}
         in_head = False
         for line in self._lines:
-            name, colon, value = line.partition(b":")
-            if line.startswith(b"HTTP/"):
+            name, value = _parsed(line)
+            if name == _STATUS:
                 found.clear()  # an interim answer (100 Continue) came before
-                in_head = True
-            elif not line.strip():
-                in_head = False  # what follows are trailers, which must not pass for the head's
-            elif colon and in_head:
-                found[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
-        return found
+                status, in_head = int(value), True
+            elif not name:
+                in_head = in_head and bool(value)  # what follows an empty line are trailers: they must not pass for it
+            elif in_head:
+                found[name] = value
+        return status, found
 
     def _write(self, data: bytes) -> int:
         sink = self._request.sink
         try:
             if self._taking is None:
-                self._taking = sink.begin(self._status(), self._headers())  # type: ignore[union-attr]
+                self._taking = sink.begin(*self._head())  # type: ignore[union-attr]
             if self._taking:
                 self.bytes_in += len(data)
                 sink.write(data)  # type: ignore[union-attr]
@@ -129,11 +158,17 @@ class Transfer:
 
 
 class Transfers:
-    """Makes transfers on pooled handles: what stays the same from request to request is set once."""
+    """Makes transfers on pooled handles: what stays the same from request to request is set once.
 
-    def __init__(self, stall_s: float) -> None:
+    Args:
+        stall_s: A transfer slower than 1 KiB/s for this long is broken off.
+        opened: Told of each new connection's file descriptor before it is used.
+    """
+
+    def __init__(self, stall_s: float, opened: Callable[[int], None]) -> None:
         self._stall_s = max(1, round(stall_s))
-        self._pools: dict[tuple[Line, str, bool, bool], list[pycurl.Curl]] = {}
+        self._opened = opened
+        self._pools: dict[tuple[Line, str, bool, bool], list[Transfer]] = {}
 
     def begin(self, request: Request, rate: int) -> Transfer:
         """Make *request* ready to go, at *rate* bytes a second (0: as fast as it goes)."""
@@ -143,26 +178,26 @@ class Transfers:
             while len(self._pools) >= MAX_POOLS:  # credentials were renewed: the oldest lines are dead
                 del self._pools[next(iter(self._pools))]
             pool = self._pools[shape] = []
-        curl = pool.pop() if pool else self._new(request)
-        curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, rate)
-        curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, rate)
-        return Transfer(curl, request, pool)
+        transfer = pool.pop() if pool else Transfer(self._new(request), request, pool)
+        transfer.begin(request, rate)
+        return transfer
 
     def give_back(self, transfer: Transfer) -> None:
         """The handle may be used again."""
-        transfer.pool.append(transfer.curl)
+        transfer.pool.append(transfer)
 
     def close(self) -> None:
         """Free all handles."""
         for pool in self._pools.values():
-            for curl in pool:
-                curl.close()
+            for transfer in pool:
+                transfer.curl.close()
         self._pools.clear()
 
     def _new(self, request: Request) -> pycurl.Curl:
         line = request.line
         curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.SOCKOPTFUNCTION, self._socket_opened)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1024)
@@ -190,3 +225,19 @@ class Transfers:
         elif request.method != "GET":
             curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         return curl
+
+    def _socket_opened(self, fd: int, _purpose: int) -> int:
+        self._opened(fd)
+        return pycurl.SOCKOPT_OK
+
+
+@lru_cache(4096)
+def _parsed(line: bytes) -> tuple[str, str]:
+    """Name in lower case and value of a header line; most lines of an answer are those of the answer before it.
+
+    ("", "") for the empty line, _STATUS and the status for the first one.
+    """
+    if line.startswith(b"HTTP/"):
+        return _STATUS, line.split(maxsplit=2)[1].decode("latin-1")
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name.lower(), value.strip()) if colon else ("", name.strip())

@@ -159,6 +159,8 @@ class Publisher:
 
 
 def _move(item: Publication, folder_fd: int, leaf: bytes) -> None:
+    if not item.may_replace and item.temp.move_to_free(folder_fd, leaf):
+        return
     try:
         there = os.stat(leaf, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, Kind
+from sync_cloud_storage.nas import kernel
 from sync_cloud_storage.nas.faults import as_fault
 from sync_cloud_storage.nas.folders import FILE_MODE, let_close, open_plain
 
@@ -118,6 +119,10 @@ class Temp:
             if isinstance(fault, BlobFault):
                 fault = BlobFault("NAS-FSYNC", fault.sentence, fault.hint, kind=Kind.RETRY)
             raise fault from error
+
+    def move_to_free(self, folder_fd: int, leaf: bytes) -> bool:
+        """Give the file its place if nothing is there; False when something is, or the file system cannot do that."""
+        return kernel.rename_to_free(self._scratch.fd, self.name.encode(), folder_fd, leaf)
 
     def move(self, folder_fd: int, leaf: bytes) -> None:
         """Give the file its place. Replaces a file there."""
