@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Outcome, StatusReport
 from sync_cloud_storage.settings import write_templates
-from sync_cloud_storage.work import PROBLEMS_SHOWN, Around, Work
+from sync_cloud_storage.work import PROBLEMS_SHOWN, Around, Work, workers_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +153,7 @@ class Migration:
         settings.require(*(name for name, is_needed in wanted if is_needed))
         settings.apply_environment()
         with ExitStack() as stack:
+            executor = stack.enter_context(closing(workers_for(settings)))
             catalog = stack.enter_context(Catalog.open(settings.db_file, _now))
             folder = settings.media_folder if nas else None
             nas_door = stack.enter_context(Nas.open(folder, catalog.nas_id())) if folder is not None else None
@@ -165,7 +166,7 @@ class Migration:
                 bucket=ends.bucket_name if target else "",
                 nas_id=nas_door.id if nas_door else "",
             )
-            work = Work(verb, self._around, catalog, nas_door, azure=azure, target=target)
+            work = Work(verb, self._around, executor, catalog, nas_door, azure=azure, target=target)
             catalog.begin_run(verb)
             result = "ended by an error"
             try:

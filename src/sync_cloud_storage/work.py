@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
-    from sync_cloud_storage.executors import Executor
     from sync_cloud_storage.model import Totals
     from sync_cloud_storage.nas import Nas
     from sync_cloud_storage.progress import Progress
@@ -64,11 +63,24 @@ class Around(NamedTuple):
     stop: Stop
 
 
+def workers_for(settings: Settings) -> Processes:
+    """As many workers as a person said, or as there are processors. To be called before anything is opened."""
+    return Processes(settings.transfer.workers or max(2, min(WORKERS_MOST, os.cpu_count() or 2)))
+
+
 class Work:
     """One verb at work: the catalog, the workers, and what was done so far."""
 
     def __init__(
-        self, verb: str, around: Around, catalog: Catalog, nas: Nas | None, *, azure: bool, target: bool
+        self,
+        verb: str,
+        around: Around,
+        executor: Processes,
+        catalog: Catalog,
+        nas: Nas | None,
+        *,
+        azure: bool,
+        target: bool,
     ) -> None:
         self.catalog = catalog
         self._verb = verb
@@ -83,12 +95,12 @@ class Work:
         self._meter = Meter(verb, self._began_s)
         self._told_at = self._renewed_at = self._began_s
         self._rate = self._allowed_rate()
-        self._executor: Executor | None = None
+        self._executor = executor
+        self._has_begun = False
 
     def close(self) -> None:
         """End the workers, and clear away what nobody goes on with."""
-        if self._executor is not None:
-            self._executor.close()
+        self._executor.close()
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
 
@@ -176,11 +188,11 @@ class Work:
         """Work these feeds to their end, unless a person stopped the run already."""
         if self._stop.is_set():
             return
-        if self._executor is None:
-            workers = self._settings.transfer.workers or max(2, min(WORKERS_MOST, os.cpu_count() or 2))
-            self._executor = Processes(self._setup(workers), workers)
-        else:  # it may have rested for long
+        if self._has_begun:  # it may have rested for long
             self._send_all(self._renewed())
+        else:
+            self._has_begun = True
+            self._executor.begin(self._setup(self._executor.workers))
         rules = Rules(self._settings.skip_reason, self._settings.is_live)
         Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
 
@@ -258,7 +270,7 @@ class Work:
             messages.append(self._renewed())
         if (rate := self._allowed_rate()) != self._rate:
             self._rate = rate
-            messages.append(Rate(rate // (self._executor.workers if self._executor else 1)))
+            messages.append(Rate(rate // self._executor.workers))
         return messages
 
     def _renewed(self) -> Renew:
@@ -268,9 +280,8 @@ class Work:
         )
 
     def _send_all(self, message: Message) -> None:
-        if self._executor is not None:
-            for worker in range(self._executor.workers):
-                self._executor.send(worker, message)
+        for worker in range(self._executor.workers):
+            self._executor.send(worker, message)
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())

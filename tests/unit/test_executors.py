@@ -32,11 +32,18 @@ def setup(strict: StrictCloud, **more: Any) -> Setup:
     return Setup(Placement(), azure_access(strict), Line())._replace(**more)
 
 
+def processes(what: Setup, workers: int) -> Processes:
+    """Start so many workers and tell them what to build."""
+    made = Processes(workers)
+    made.begin(what)
+    return made
+
+
 @pytest.fixture(params=["here", "processes"])
 def executor(request: pytest.FixtureRequest, strict: StrictCloud) -> Iterator[Executor]:
     """Make each kind, one after the other."""
     strict.azure.make_container("c")
-    made: Executor = Here(setup(strict)) if request.param == "here" else Processes(setup(strict), 2)
+    made: Executor = Here(setup(strict)) if request.param == "here" else processes(setup(strict), 2)
     yield made
     made.close()
 
@@ -81,7 +88,7 @@ def test_work_is_done_and_drained(executor: Executor) -> None:
 def test_killed_worker_is_lost_and_the_others_work(strict: StrictCloud) -> None:
     """A worker that is killed is told as lost, once; messages to it are dropped, the other one goes on (D19)."""
     strict.azure.make_container("c")
-    executor = Processes(setup(strict), 2)
+    executor = processes(setup(strict), 2)
     try:
         for worker in range(2):
             executor.send(worker, Batch(((worker, ListContainers()),)))
@@ -104,7 +111,7 @@ def test_killed_worker_is_lost_and_the_others_work(strict: StrictCloud) -> None:
 def test_interrupt_is_the_parents_business(strict: StrictCloud) -> None:
     """Ctrl-C, which every process of the terminal gets, does not end a worker: the parent tells it what to do (D02)."""
     strict.azure.make_container("c")
-    executor = Processes(setup(strict), 1)
+    executor = processes(setup(strict), 1)
     try:
         (pid,) = workers()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -122,7 +129,7 @@ def test_interrupt_is_the_parents_business(strict: StrictCloud) -> None:
 
 def test_worker_that_cannot_begin(strict: StrictCloud, tmp_path: Path) -> None:
     """A worker whose NAS is not there says why, and is drained: no traceback, no waiting (C08)."""
-    executor = Processes(setup(strict, nas_root=tmp_path, nas_id="id"), 1)
+    executor = processes(setup(strict, nas_root=tmp_path, nas_id="id"), 1)
     try:
         ((_, report),) = heard(executor, anything)
     finally:
@@ -135,7 +142,7 @@ def test_worker_that_cannot_begin(strict: StrictCloud, tmp_path: Path) -> None:
 
 def test_close_ends_everything(strict: StrictCloud) -> None:
     """After `close` no worker is left, also when none was ever heard."""
-    executor = Processes(setup(strict), 2)
+    executor = processes(setup(strict), 2)
     own = workers()
     assert len(own) == 2
     executor.close()

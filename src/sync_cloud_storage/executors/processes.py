@@ -6,7 +6,9 @@ the pipe), so that a second run never meets a worker of the first.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,7 +16,7 @@ import threading
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.executors import Lost
@@ -32,23 +34,28 @@ END_S = 5.0
 
 
 class Processes:
-    """An executor of *workers* processes, each built from *setup*."""
+    """An executor of *workers* processes. They come to life at once and wait for `begin`.
 
-    def __init__(self, setup: Setup, workers: int) -> None:
+    Made before anything else is opened, they are forks: nothing is imported again, and what is in memory is shared. In
+    a process that has threads already a fork would copy their locks, so there they start from nothing.
+    """
+
+    def __init__(self, workers: int) -> None:
         self.workers = workers
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would copy locks and TLS state of this process's threads
+        is_fork = threading.active_count() == 1
+        context: Any = multiprocessing.get_context("fork" if is_fork else "spawn")
         self._pipes: dict[Connection, int] = {}
         self._children = []
-        resource_tracker.ensure_running()  # it would unblock the signals
+        if not is_fork:
+            resource_tracker.ensure_running()  # it would unblock the signals
         # A child takes a while until it ignores Ctrl-C; what is blocked here is blocked there from the start.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
         try:
             for number in range(workers):
                 ours, theirs = context.Pipe()
+                not_theirs = (*self._pipes, ours) if is_fork else ()  # a copy in a child would hide that we are gone
                 child = context.Process(
-                    target=work, args=(theirs, setup, os.getpid()), name=f"scs-worker-{number}", daemon=True
+                    target=work, args=(theirs, os.getpid(), not_theirs), name=f"scs-worker-{number}", daemon=True
                 )
                 child.start()
                 theirs.close()
@@ -57,6 +64,12 @@ class Processes:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._by_number = {number: pipe for pipe, number in self._pipes.items()}
+
+    def begin(self, setup: Setup) -> None:
+        """Tell all workers what to build."""
+        for pipe in self._by_number.values():
+            with contextlib.suppress(OSError):
+                pipe.send(setup)
 
     def send(self, worker: int, message: Message) -> None:
         """Give *message* to a worker; the pump empties its pipe at every turn, so this hardly ever waits."""
@@ -92,13 +105,20 @@ class Processes:
                 child.join()
 
 
-def work(pipe: Connection, setup: Setup, parent: int) -> None:
+def work(pipe: Connection, parent: int, not_ours: Sequence[Connection]) -> None:
     """The life of a worker process."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we could ask to die with it
         return
     for number in _FOR_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
+    for other in not_ours:
+        other.close()
+    gc.freeze()  # what is there now stays; looking through it again and again would also unshare its memory
+    try:
+        setup: Setup = pipe.recv()
+    except (EOFError, OSError):
+        os._exit(0)  # nothing was to be done
     # A pipe that is full must not stop the network: a thread of its own waits for it.
     outbox: SimpleQueue[Report | None] = SimpleQueue()
     sender = threading.Thread(target=_send_all, args=(pipe, outbox), daemon=True)
