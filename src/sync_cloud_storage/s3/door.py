@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.s3.access import S3Access
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch  # nothing that would have to be quoted; nearly all keys
 _ODD = Rule(Kind.RETRY, "S3-ANSWER")
 _STRANGER = Rule(
     Kind.RETRY, "CAPTIVE-PORTAL", "A proxy or portal seems to answer in place of S3; check the proxy.", then=Kind.FATAL
@@ -38,6 +40,7 @@ class S3:
         self.access = access
         self._profile = profile
         self._line = line._replace(raw_path=False, sigv4=f"aws:amz:{profile.region}:s3")
+        self._signed = (access, *self._signed_by(access))
         self._patience = patience
         self._base = f"{profile.endpoint}/{quote(profile.bucket)}" if profile.path_style else profile.endpoint
 
@@ -205,9 +208,14 @@ class S3:
 
     # ------------------------------------------------------------------------------------------------ inside
 
-    def about_object(self, headers: str, metadata: str, original_name: str = "") -> list[str]:
+    def about_object(self, headers: str, metadata: str, original_name: str = "") -> tuple[str, ...]:
         """See `objects.about_object`."""
         return about_object(self._profile, headers, metadata, original_name)
+
+    def _signed_by(self, access: S3Access) -> tuple[Line, tuple[str, ...]]:
+        """The line on which libcurl signs with *access*, and the header that must go with it."""
+        token = (f"x-amz-security-token: {access.token}",) if access.token else ()
+        return self._line._replace(userpwd=f"{access.key}:{access.secret}"), token
 
     def _conditions(self, replace: bool) -> tuple[str, ...]:  # noqa: FBT001 - named at every call of put and close_upload
         return () if replace else ("If-None-Match: *",)
@@ -243,21 +251,23 @@ class S3:
         url = self._base + ("" if key is None and self._profile.path_style else "/" + _quoted(key or ""))
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        lines = ["x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers]
-        if method in {"PUT", "POST"} and not any(line.startswith("Content-Type") for line in lines):
-            lines.append("Content-Type: application/octet-stream")  # else libcurl says that it is a form
+        lines = ("x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers)
+        if method in {"PUT", "POST"} and not any(line.startswith("Content-Type") for line in headers):
+            lines += ("Content-Type: application/octet-stream",)  # else libcurl says that it is a form
         data, source = (body, None) if isinstance(body, bytes) else (b"", body)
 
         def request() -> Request:
-            access = self.access  # may have been renewed since the last attempt
-            token = (f"x-amz-security-token: {access.token}",) if access.token else ()
-            line = self._line._replace(userpwd=f"{access.key}:{access.secret}")
-            return Request(method, url, line, (*lines, *token), data, source, sink, max_body_bytes)
+            if self._signed[0] is not self.access:  # renewed since the last attempt
+                self._signed = (self.access, *self._signed_by(self.access))
+            _, line, token = self._signed
+            return Request(method, url, line, lines + token, data, source, sink, max_body_bytes)
 
         return (yield from ask(request, judged or self._judge(key), self._patience))
 
 
 def _quoted(key: str) -> str:
+    if _PLAIN(key):
+        return key
     try:
         return quote(key, safe="/~")
     except UnicodeEncodeError as error:

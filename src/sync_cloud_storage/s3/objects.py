@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from email.header import Header
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -63,7 +64,8 @@ def fits(part_bytes: int, size_bytes: int) -> bool:
     return MIN_PART_BYTES <= part_bytes <= MAX_PART_BYTES and -(-size_bytes // part_bytes) <= MAX_PARTS
 
 
-def about_object(profile: Profile, headers: str, metadata: str, original_name: str = "") -> list[str]:
+@lru_cache(256)  # a million blobs have a handful of descriptions
+def about_object(profile: Profile, headers: str, metadata: str, original_name: str = "") -> tuple[str, ...]:
     """The header lines that make an object what its blob was, and what the settings say about all objects.
 
     Args:
@@ -99,7 +101,7 @@ def about_object(profile: Profile, headers: str, metadata: str, original_name: s
         "x-amz-server-side-encryption-aws-kms-key-id": profile.kms_key,
         "x-amz-tagging": urlencode(profile.tags, quote_via=quote),
     }
-    return lines + [f"{name}: {value}" for name, value in chosen.items() if value]
+    return (*lines, *(f"{name}: {value}" for name, value in chosen.items() if value))
 
 
 def _line(name: str, value: str) -> str:
