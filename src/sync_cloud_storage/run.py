@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Result, Task
     from sync_cloud_storage.worker import Message, Report
 
+HELPINGS = 4  # a worker's window is filled in so many; fewer tasks than that are not worth a message
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
 TROUBLES_KEPT = 20
@@ -189,13 +190,14 @@ class Run:
 
     def _supply_once(self, feeds: Feeds) -> None:
         for feed in feeds.all():
-            for worker in sorted(range(self._executor.workers), key=lambda number: self._load[number].total()):
+            helping = max(1, feed.window // HELPINGS)
+            while True:  # each time to whoever has least, so that a few large blobs do not all go to the same worker
+                worker = min(range(self._executor.workers), key=lambda number: self._load[number].total())
                 room = feed.window - self._load[worker][id(feed)]
-                if room <= feed.window // 4:
-                    continue  # fewer, fuller batches
-                self._give(worker, feed, room)
+                if room <= feed.window // HELPINGS or not self._give(worker, feed, helping):
+                    break
 
-    def _give(self, worker: int, feed: Feed, room: int) -> None:
+    def _give(self, worker: int, feed: Feed, room: int) -> bool:
         batch: list[tuple[int, Task]] = []
         for task in feed.take(room):
             ticket = next(self._tickets)
@@ -204,6 +206,7 @@ class Run:
             batch.append((ticket, task))
         if batch:
             self._executor.send(worker, Batch(tuple(batch)))
+        return bool(batch)
 
     def _drain(self) -> None:
         self._drain_by = self._clock() + DRAIN_LIMIT_S
