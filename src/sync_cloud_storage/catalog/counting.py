@@ -66,7 +66,12 @@ def counted(database: Database, ids: Sequence[int]) -> Iterator[None]:
 
 
 def stepped(
-    database: Database, step: Step, ids: Sequence[int], sql: str, values: Sequence[Sequence[Any]], rest: Callable[[], int]
+    database: Database,
+    step: Step,
+    ids: Sequence[int],
+    sql: str,
+    values: Sequence[Sequence[Any]],
+    rest: Callable[[], int],
 ) -> int:
     """Carry along a statement by which nearly all rows take *step*: one light query then, not two; how many it changed.
 
