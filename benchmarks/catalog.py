@@ -11,19 +11,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import pickle
 import tempfile
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import Catalog
-from sync_cloud_storage.model import Blob, BlobsPage, Downloaded, Uploaded
+from sync_cloud_storage.feeds import Feeds, Rows
+from sync_cloud_storage.model import Blob, BlobsPage, Download, Downloaded, Upload, Uploaded
 from sync_cloud_storage.names import Placement
+from sync_cloud_storage.run import Rules, Run, Tally
+from sync_cloud_storage.worker import Batch, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from sync_cloud_storage.worker import Message
 
 PAGES_IN_CONTAINER = 4
 MD5 = "rL0Y20zC+Fzt72VPzMSk2A=="
@@ -85,6 +92,62 @@ def listing(catalog: Catalog, what: str, pages: int, size: int, version: str) ->
     watch.tell(what, pages * size)
 
 
+def fetched_one(task: Download) -> Downloaded:
+    """What a worker says of it."""
+    return Downloaded(task.id, task.etag, CRC, MD5, task.size_bytes, AT)
+
+
+def sent_one(task: Upload) -> Uploaded:
+    """What a worker says of it."""
+    return Uploaded(task.id, task.etag, f'"{MD5}"', CRC, "", task.size_bytes, AT)
+
+
+class Answers:
+    """An executor of two workers that have done everything at once; `away_s` is the CPU time that was theirs."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        self.away_s = 0.0
+        self._said: list[tuple[int, bytes]] = []
+
+    def send(self, worker: int, message: Message) -> None:
+        """Do all of a batch."""
+        sent = pickle.dumps(message)
+        began = time.process_time()
+        batch = pickle.loads(sent)  # noqa: S301 - our own
+        if isinstance(batch, Batch):
+            results = tuple(
+                fetched_one(task) if isinstance(task, Download) else sent_one(task)
+                for _, task in batch.tasks
+                if isinstance(task, Download | Upload)
+            )
+            report = Report(results, tuple(ticket for ticket, _ in batch.tasks), 1, 1, 0, 16)
+            self._said.append((worker, pickle.dumps(report)))
+        self.away_s += time.process_time() - began
+
+    def receive(self, longest_s: float) -> Sequence[tuple[int, Report]]:
+        """A report of each worker."""
+        del longest_s
+        said, self._said[:2] = self._said[:2], []
+        return [(worker, pickle.loads(report)) for worker, report in said]  # noqa: S301 - our own
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def driving(catalog: Catalog, what: str, feeds: Feeds, rows: int) -> None:
+    """All that the writer's process does for a row of a run, but for the pipes: tasks out, results in, committed."""
+    answers, watch = Answers(), Watch()
+    rules = Rules(lambda _: "", lambda _: False)
+    run = Run(catalog, answers, rules, Tally(), tick=lambda *_: (), stopping=lambda: False)
+    with watch.running():
+        run.drive(feeds)
+    watch.wall_s -= answers.away_s
+    watch.cpu_s -= answers.away_s
+    watch.tell(what, rows)
+
+
 def settling(catalog: Catalog, rows: int, group: int) -> None:
     """Hand out and settle all downloads, then all uploads."""
     fetched, handed, sent = Watch(), Watch(), Watch()
@@ -95,7 +158,7 @@ def settling(catalog: Catalog, rows: int, group: int) -> None:
         if not downloads:
             break
         after = downloads[-1].id
-        got = [Downloaded(task.id, task.etag, CRC, MD5, task.size_bytes, AT) for task in downloads]
+        got = [fetched_one(task) for task in downloads]
         with fetched.running():
             catalog.settle(got)
     handed.tell("pending_downloads", rows)
@@ -103,10 +166,23 @@ def settling(catalog: Catalog, rows: int, group: int) -> None:
     after = 0
     while uploads := catalog.pending_uploads(after, group, 1 << 40):
         after = uploads[-1].id
-        put = [Uploaded(task.id, task.etag, f'"{MD5}"', CRC, "", task.size_bytes, AT) for task in uploads]
+        put = [sent_one(task) for task in uploads]
         with sent.running():
             catalog.settle(put)
     sent.tell("settle Uploaded", rows)
+
+
+def driving_both(path: Path, pages: int, size: int) -> None:
+    """A run of downloads and one of uploads, over a catalog of their own."""
+    with Catalog.create(path, lambda: datetime.now(UTC)) as catalog:
+        for number in range(pages):
+            catalog.settle_blobs_page(page(number, size, "1"), is_live=False)
+        uploads = partial(catalog.pending_uploads, multipart_from_bytes=1 << 40)
+        for what, feeds in (
+            ("the writer in a download run", Feeds(downloads=Rows(catalog.pending_downloads, lambda _: True))),
+            ("the writer in an upload run", Feeds(uploads=Rows(uploads, lambda _: True))),
+        ):
+            driving(catalog, what, feeds, pages * size)
 
 
 def main() -> None:
@@ -136,6 +212,7 @@ def main() -> None:
         began = time.perf_counter()
         Catalog.open(path, lambda: datetime.now(UTC)).close()
         print(f"open and close {(time.perf_counter() - began) * 1000:.0f} ms")
+        driving_both(Path(folder) / "run.sqlite", pages, given.page)
 
 
 if __name__ == "__main__":

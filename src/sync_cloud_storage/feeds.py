@@ -23,7 +23,8 @@ LISTS = 8  # containers that one worker lists at once
 
 def weight(task: Task) -> int:
     """What a task counts for in a worker's window: one, and more for large blobs, so that they are spread."""
-    return min(1 + getattr(task, "size_bytes", 0) // WEIGHT_BYTES, WEIGHT_MOST)
+    size = getattr(task, "size_bytes", 0)
+    return 1 if size < WEIGHT_BYTES else min(1 + size // WEIGHT_BYTES, WEIGHT_MOST)
 
 
 class Feed(Protocol):
@@ -168,8 +169,9 @@ class Rows:
                 self._after, from_start = 0, True
         out: list[Task] = []
         while self._ready and room > 0:
-            room -= weight(self._ready[0])
-            out.append(self._ready.popleft())
+            task = self._ready.popleft()
+            room -= weight(task)
+            out.append(task)
         return out
 
     def back(self, task: Task) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from itertools import count
+from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sync_cloud_storage.errors import EnvironmentFault
@@ -54,6 +54,9 @@ DOUBTFUL = frozenset(
 DOUBTS = 20
 REPLANS = 5  # a blob that changes this often while we read it is left to a later run
 DRAIN_LIMIT_S = 10.0
+
+_LISTED = frozenset({ContainersPage, BlobsPage, ContainerFailed})
+_BELIEVED = {Downloaded: Leg.AZURE, Uploaded: Leg.S3}  # what went through on a leg
 
 
 class Tally:
@@ -198,15 +201,13 @@ class Run:
                     break
 
     def _give(self, worker: int, feed: Feed, room: int) -> bool:
-        batch: list[tuple[int, Task]] = []
-        for task in feed.take(room):
-            ticket = next(self._tickets)
-            self._load[worker][id(feed)] += weight(task)
-            self._hands[worker][ticket] = (task, feed)
-            batch.append((ticket, task))
-        if batch:
-            self._executor.send(worker, Batch(tuple(batch)))
-        return bool(batch)
+        tasks = feed.take(room)
+        if tasks:
+            batch = tuple(zip(islice(self._tickets, len(tasks)), tasks, strict=True))
+            self._load[worker][id(feed)] += sum(map(weight, tasks))
+            self._hands[worker].update((ticket, (task, feed)) for ticket, task in batch)
+            self._executor.send(worker, Batch(batch))
+        return bool(tasks)
 
     def _drain(self) -> None:
         self._drain_by = self._clock() + DRAIN_LIMIT_S
@@ -232,10 +233,11 @@ class Run:
                 self._stopped = self._stopped or result
             else:
                 self._pending.append(result)
+        hands, load = self._hands[worker], self._load[worker]
         for ticket in report.over:
-            task, feed = self._hands[worker].pop(ticket)
-            self._load[worker][id(feed)] -= weight(task)
-            self._over.append((task, feed))
+            task, feed = hand = hands.pop(ticket)
+            load[id(feed)] -= weight(task)
+            self._over.append(hand)
         if report.drained:
             self._drained.add(worker)
 
@@ -248,23 +250,25 @@ class Run:
         """Commit what came back: pages one by one, all else in one transaction."""
         rows: list[Any] = []
         given_up: list[Any] = []
-        for result in self._pending:
-            if isinstance(result, ContainersPage | BlobsPage | ContainerFailed):
-                self._settle_listing(result, feeds)
-            elif isinstance(result, Failed) and result.code in DOUBTFUL:
-                self._doubt(result)
-            else:
-                if isinstance(result, Downloaded | Uploaded):
-                    rows += self._believe(Leg.S3 if isinstance(result, Uploaded) else Leg.AZURE)
-                rows.append(result)
-                given_up += self._count(result)
+        for kind, some in groupby(self._pending, type):
+            group: list[Any] = list(some)
+            if kind in _LISTED:
+                for result in group:
+                    self._settle_listing(result, feeds)
+                continue
+            if kind is Failed:
+                group = self._doubt(group)
+            elif kind in _BELIEVED:
+                rows += self._believe(_BELIEVED[kind])
+            rows += group
+            given_up += self._count(kind, group)
         if rows:
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
         self._pending.clear()
         for task, feed in self._over:
-            if getattr(task, "id", None) not in self._doubted:  # else it would be tried again and again
+            if not self._doubted or getattr(task, "id", None) not in self._doubted:  # else it is tried again and again
                 feed.back(task)
         self._over.clear()
         self._settled_at = self._clock()
@@ -283,16 +287,26 @@ class Run:
                 if feeds.listings is not None:
                     feeds.listings.give_up(result.container)
 
-    def _doubt(self, failed: Failed) -> None:
-        """Hold back a failure that may be everybody's."""
-        self._doubted[failed.id] = failed
-        if len(self._doubted) >= DOUBTS and self._stopped is None:
-            text = f"{DOUBTS} blobs failed in a row for a reason that may not be theirs; the last: {failed.sentence}"
-            hint = "Mend what is behind it, then run again; nothing was marked failed."
-            self._stopped = Stopped(failed.code, text, hint)
+    def _doubt(self, failures: list[Failed]) -> list[Failed]:
+        """Hold back those that may be everybody's trouble; the others."""
+        certain: list[Failed] = []
+        for failed in failures:
+            if failed.code not in DOUBTFUL:
+                certain.append(failed)
+                continue
+            self._doubted[failed.id] = failed
+            if len(self._doubted) >= DOUBTS and self._stopped is None:
+                text = (
+                    f"{DOUBTS} blobs failed in a row for a reason that may not be theirs; the last: {failed.sentence}"
+                )
+                hint = "Mend what is behind it, then run again; nothing was marked failed."
+                self._stopped = Stopped(failed.code, text, hint)
+        return certain
 
     def _believe(self, *legs: Leg) -> list[Failed]:
         """Something went through on a leg, or the run ends: what failed there is those blobs' own trouble."""
+        if not self._doubted:
+            return []
         failures = [failed for failed in self._doubted.values() if failed.leg in legs]
         for failed in failures:
             del self._doubted[failed.id]
@@ -308,38 +322,40 @@ class Run:
         if feeds.listings is not None:
             feeds.listings.page(page)
 
-    def _count(self, result: Any) -> list[Failed]:
+    def _count(self, kind: type, group: Sequence[Any]) -> list[Failed]:
+        """Tally a group of one kind; rows that have to be given up."""
         tally = self._tally
-        match result:
-            case Downloaded():
-                tally.downloaded += 1
-                tally.downloaded_bytes += result.bytes_moved
-            case Uploaded():
-                tally.uploaded += 1
-                tally.uploaded_bytes += result.bytes_moved
-            case Failed():
-                tally.failed += 1
-            case Gone():
-                tally.gone += 1
-            case Checked():
-                tally.checked += 1
-                tally.mismatches += bool(result.nas) + bool(result.s3)
-                tally.proven += result.proven and not (result.nas or result.s3 or result.trouble)
-                tally.trouble(result.trouble)
-            case Seen() | Rotten():
-                tally.rotten += isinstance(result, Rotten)
-                self._replans[result.id] += 1
-                if self._replans[result.id] > REPLANS:
-                    tally.failed += 1
-                    etag = result.blob.etag if isinstance(result, Seen) else result.etag
-                    code = "AZ-CHANGING" if isinstance(result, Seen) else result.code
-                    return [
-                        Failed(
-                            result.id,
-                            Leg.AZURE,
-                            etag,
-                            code,
-                            f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed.",
-                        )
-                    ]
+        if kind is Downloaded:
+            tally.downloaded += len(group)
+            tally.downloaded_bytes += sum(one.bytes_moved for one in group)
+        elif kind is Uploaded:
+            tally.uploaded += len(group)
+            tally.uploaded_bytes += sum(one.bytes_moved for one in group)
+        elif kind is Failed:
+            tally.failed += len(group)
+        elif kind is Gone:
+            tally.gone += len(group)
+        elif kind is Checked:
+            for one in group:
+                self._count_check(one)
+        elif kind in {Seen, Rotten}:
+            tally.rotten += len(group) if kind is Rotten else 0
+            return [failed for one in group if (failed := self._give_up(one)) is not None]
         return []
+
+    def _count_check(self, checked: Checked) -> None:
+        tally = self._tally
+        tally.checked += 1
+        tally.mismatches += bool(checked.nas) + bool(checked.s3)
+        tally.proven += checked.proven and not (checked.nas or checked.s3 or checked.trouble)
+        tally.trouble(checked.trouble)
+
+    def _give_up(self, result: Seen | Rotten) -> Failed | None:
+        """A blob that has to be fetched anew has had its chances in this run."""
+        self._replans[result.id] += 1
+        if self._replans[result.id] <= REPLANS:
+            return None
+        self._tally.failed += 1
+        etag, code = (result.blob.etag, "AZ-CHANGING") if isinstance(result, Seen) else (result.etag, result.code)
+        text = f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed."
+        return Failed(result.id, Leg.AZURE, etag, code, text)

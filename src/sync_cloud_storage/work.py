@@ -10,6 +10,7 @@ import json
 import os
 import time
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.errors import UsageFault
@@ -154,25 +155,17 @@ class Work:
 
     def downloads(self) -> Rows:
         """Pending blobs."""
-        overwrite = self._settings.overwrite
-        return Rows(
-            lambda after, limit: [
-                t._replace(may_replace=t.may_replace or overwrite) for t in self.catalog.pending_downloads(after, limit)
-            ],
-            self._wanted,
-        )
+        fetch = partial(self.catalog.pending_downloads, may_replace=self._settings.overwrite)
+        return Rows(fetch, self._wanted)
 
     def uploads(self) -> Rows:
         """Files that wait for S3."""
-        overwrite = self._settings.overwrite
-        from_bytes = self._settings.transfer.multipart_from_bytes
-        return Rows(
-            lambda after, limit: [
-                t._replace(may_replace=t.may_replace or overwrite)
-                for t in self.catalog.pending_uploads(after, limit, from_bytes)
-            ],
-            self._wanted,
+        fetch = partial(
+            self.catalog.pending_uploads,
+            multipart_from_bytes=self._settings.transfer.multipart_from_bytes,
+            may_replace=self._settings.overwrite,
         )
+        return Rows(fetch, self._wanted)
 
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""

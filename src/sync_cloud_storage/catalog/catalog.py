@@ -209,18 +209,19 @@ class Catalog:
         """Rows that a listing, which has ended, did not show, and about which the source has not answered, by id."""
         return work.pending_looks(self._database, after_id, limit)
 
-    def pending_downloads(self, after_id: int, limit: int) -> list[Download]:
-        """Blobs to fetch with a greater id than *after_id*, by id."""
-        return work.pending_downloads(self._database, after_id, limit)
+    def pending_downloads(self, after_id: int, limit: int, *, may_replace: bool = False) -> list[Download]:
+        """Blobs to fetch with a greater id than *after_id*, by id; *may_replace*: also files that we did not write."""
+        return work.pending_downloads(self._database, after_id, limit, may_replace=may_replace)
 
-    def pending_uploads(self, after_id: int, limit: int, multipart_from_bytes: int) -> list[Upload]:
+    def pending_uploads(
+        self, after_id: int, limit: int, multipart_from_bytes: int, *, may_replace: bool = False
+    ) -> list[Upload]:
         """Files to send with a greater id than *after_id*, by id.
 
         From *multipart_from_bytes* on it is written down that an upload may be open: if nothing is heard of it, the
-        next task has the upload id "?".
+        next task has the upload id "?". *may_replace*: also objects that we did not write.
         """
-        with self._database.atomic():
-            return work.pending_uploads(self._database, after_id, limit, multipart_from_bytes)
+        return work.pending_uploads(self._database, after_id, limit, multipart_from_bytes, may_replace=may_replace)
 
     def everything(self, after_id: int, limit: int) -> list[Check]:
         """Rows that claim a file or an object with a greater id than *after_id*, by id."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sync_cloud_storage.catalog.database import Database
 
@@ -36,6 +36,25 @@ SELECT 'gone', count(*), sum(coalesce(size_bytes, 0)) FROM blobs WHERE gone_at_u
 Sums = dict[str, tuple[int, int]]  # class: (blobs, bytes)
 
 
+class Step(NamedTuple):
+    """The usual way of a row through one statement: from class *start* to class *end*.
+
+    `still` counts, of some ids, the rows that are at the start and not gone, and their bytes.
+    """
+
+    start: str
+    end: str
+    still: str
+
+
+_STILL = """
+SELECT count(*), sum(coalesce(size_bytes, 0)) FROM sync WHERE id IN (SELECT value FROM json_each(?))
+    AND azure_status = {} AND s3_status = 0 AND skip_reason IS NULL AND gone_at_utc IS NULL
+"""
+DOWNLOAD = Step("pending", "downloaded", _STILL.format(0))
+UPLOAD = Step("downloaded", "uploaded", _STILL.format(1))
+
+
 @contextmanager
 def counted(database: Database, ids: Sequence[int]) -> Iterator[None]:
     """Carry along what happens to these rows inside."""
@@ -44,6 +63,39 @@ def counted(database: Database, ids: Sequence[int]) -> Iterator[None]:
     after = _sums(database, ids)
     after.subtract(before)
     _add(database, after)
+
+
+def stepped(
+    database: Database,
+    step: Step,
+    ids: Sequence[int],
+    sql: str,
+    values: Sequence[Sequence[Any]],
+    rest: Callable[[], int],
+) -> int:
+    """Carry along a statement by which nearly all rows take *step*: one light query then, not two; how many it changed.
+
+    Args:
+        database: Where.
+        step: What *sql* makes of a row that is at its start, if it changes it at all.
+        ids: The row of each of *values*.
+        sql: The statement.
+        values: For each time that it is run.
+        rest: Called when it did not change all of them: deals with those, and gives how many rows it changed.
+    """
+    blobs, size = database.row(step.still, (_json(ids),)) or (0, 0)
+    is_usual = blobs == len(ids)
+    before = Counter({(step.start, 0): blobs, (step.start, 1): size}) if is_usual else _sums(database, ids)
+    changed = database.many(sql, values)
+    if is_usual and changed == blobs:
+        add(database, {step.start: (-blobs, -size), step.end: (blobs, size)})
+        return changed
+    if changed < len(values):
+        changed += rest()
+    after = _sums(database, ids)
+    after.subtract(before)
+    _add(database, after)
+    return changed
 
 
 def change(database: Database, sql: str, values: tuple[Any, ...], ids: Sequence[int]) -> int:
@@ -90,11 +142,15 @@ def heal(database: Database, *, thorough: bool) -> None:
 def _sums(database: Database, ids: Sequence[int]) -> Counter[tuple[str, int]]:
     """(class, 0) counts blobs, (class, 1) bytes."""
     found: Counter[tuple[str, int]] = Counter()
-    for state, is_gone, blobs, size in database.rows(_SUMS, (f"[{','.join(map(str, ids))}]",)):
+    for state, is_gone, blobs, size in database.rows(_SUMS, (_json(ids),)):
         for name in (state, "gone") if is_gone else (state,):
             found[name, 0] += blobs
             found[name, 1] += size
     return found
+
+
+def _json(ids: Sequence[int]) -> str:
+    return f"[{','.join(map(str, ids))}]"
 
 
 def _add(database: Database, changes: Counter[tuple[str, int]]) -> None:

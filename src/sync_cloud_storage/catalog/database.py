@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_S = 30.0  # a person's sqlite3 session may hold the catalog for a moment
 CHECKPOINT_PAGES = 4000  # 16 MiB of WAL: few enough checkpoints for listings, a small file to read back after a kill
-CACHE_KIB = 64 * 1024  # rows come in order, so 16 to 256 MiB were alike at 10^6 rows (benchmarks/catalog.py)
+CACHE_KIB = 16 * 1024  # rows come in order: 8 to 64 MiB took the same CPU, listing and moving (benchmarks/catalog.py)
 
 _MINIMUM = (3, 33, 0)
 

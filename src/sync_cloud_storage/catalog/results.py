@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sync_cloud_storage.catalog import versions
-from sync_cloud_storage.catalog.counting import counted
+from sync_cloud_storage.catalog.counting import DOWNLOAD, UPLOAD, counted, stepped
 from sync_cloud_storage.catalog.state import sentence
 from sync_cloud_storage.catalog.work import FILE, OBJECT
 from sync_cloud_storage.model import (
@@ -25,7 +25,7 @@ from sync_cloud_storage.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.catalog.database import Database
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _DOWNLOADED = """
 UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL,
     s3_status = CASE WHEN crc64nvme <> ?1 THEN 0 ELSE s3_status END,
-    crc64nvme = ?1, md5 = nullif(?2, ''), downloaded_at_utc = ?3, written = coalesce(written, 0) | 1
+    crc64nvme = ?1, md5 = ?2, downloaded_at_utc = ?3, written = coalesce(written, 0) | 1
 WHERE id = ?4 AND etag = ?5
 """
 
@@ -43,7 +43,7 @@ WHERE id = ?4 AND etag = ?5
 # row that stays pending would be handed out for ever.
 _UPLOADED = """
 UPDATE sync SET s3_status = 1, s3_error = NULL, s3_etag = ?, s3_checksum = nullif(?2, ''),
-    s3_version_id = nullif(?, ''), uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2
+    s3_version_id = ?, uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2
 WHERE id = ? AND etag = ? AND azure_status = 1 AND (?2 = '' OR ?2 = crc64nvme)
 """
 
@@ -87,57 +87,73 @@ WHERE id = ?5
 def settle(database: Database, results: Sequence[RowResult], at: str) -> int:
     """Write results; how many rows they changed."""
     ids = {result.id for result in results}
-    if len(ids) == len(results):  # usual: no order to keep, so all of a kind at once
-        results = sorted(results, key=lambda result: type(result).__name__)
-    with counted(database, sorted(ids)):
-        return sum(_WRITERS[kind](database, group, at) for kind, group in groupby(results, type))
+    if len(ids) < len(results):  # the same row twice: in their order
+        return sum(_WRITERS[kind](database, list(group), at) for kind, group in groupby(results, type))
+    by_kind: dict[type, list[Any]] = {}
+    for result in results:
+        by_kind.setdefault(type(result), []).append(result)
+    return sum(_WRITERS[kind](database, group, at) for kind, group in by_kind.items())
 
 
-def _downloaded(database: Database, group: Iterable[Downloaded], _: str) -> int:
-    values = [(crc, md5, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group]
-    changed = database.many(_DOWNLOADED, values)
-    if changed < len(values):
+def _downloaded(database: Database, group: Sequence[Downloaded], _: str) -> int:
+    values = [(crc, md5 or None, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group]
+
+    def rest() -> int:
         database.many(_OURS, [(FILE, row_id, etag) for *_, row_id, etag in values])
-    return changed
+        return 0
+
+    return stepped(database, DOWNLOAD, _ids(group), _DOWNLOADED, values, rest)
 
 
-def _uploaded(database: Database, group: Iterable[Uploaded], at: str) -> int:
+def _uploaded(database: Database, group: Sequence[Uploaded], at: str) -> int:
     values = [
-        (s3_etag, checksum, version_id, at_utc, row_id, etag)
+        (s3_etag, checksum, version_id or None, at_utc, row_id, etag)
         for row_id, etag, s3_etag, checksum, version_id, _, at_utc in group
     ]
-    changed = database.many(_UPLOADED, values)
-    if changed < len(values):
+
+    def rest() -> int:
         database.many(_OURS, [(OBJECT, row_id, etag) for *_, row_id, etag in values])
-        changed += database.many(_DIGEST, [(at, checksum, row_id, etag) for _, checksum, _, _, row_id, etag in values])
-    return changed
+        return database.many(_DIGEST, [(at, checksum, row_id, etag) for _, checksum, _, _, row_id, etag in values])
+
+    return stepped(database, UPLOAD, _ids(group), _UPLOADED, values, rest)
 
 
-def _opened(database: Database, group: Iterable[UploadOpened], _: str) -> int:
-    return database.many(_UPLOAD_OPENED, [(etag, upload_id, row_id) for row_id, upload_id, etag in group])
-
-
-def _failed(database: Database, group: Iterable[Failed], at: str) -> int:
+def _failed(database: Database, group: Sequence[Failed], at: str) -> int:
     by_leg: dict[Leg, list[tuple[Any, ...]]] = {Leg.AZURE: [], Leg.S3: []}
     for one in group:
         by_leg[one.leg].append((sentence(one.code, one.sentence), at, one.id, one.etag))
-    return database.many(_FAILED_AZURE, by_leg[Leg.AZURE]) + database.many(_FAILED_S3, by_leg[Leg.S3])
+    with counted(database, _ids(group)):
+        return database.many(_FAILED_AZURE, by_leg[Leg.AZURE]) + database.many(_FAILED_S3, by_leg[Leg.S3])
 
 
-def _rotten(database: Database, group: Iterable[Rotten], at: str) -> int:
-    return database.many(_ROTTEN, [(sentence(one.code, one.sentence), at, one.id, one.etag) for one in group])
+def _rotten(database: Database, group: Sequence[Rotten], at: str) -> int:
+    with counted(database, _ids(group)):
+        return database.many(_ROTTEN, [(sentence(one.code, one.sentence), at, one.id, one.etag) for one in group])
 
 
-def _checked(database: Database, group: Iterable[Checked], at: str) -> int:
+def _seen(database: Database, group: Sequence[Seen], at: str) -> int:
+    with counted(database, _ids(group)):
+        return sum(versions.settle_seen(database, one, at) for one in group)
+
+
+def _gone(database: Database, group: Sequence[Gone], at: str) -> int:
+    with counted(database, _ids(group)):
+        return sum(versions.settle_gone(database, one, at) for one in group)
+
+
+# These two change no sum.
+
+
+def _opened(database: Database, group: Sequence[UploadOpened], _: str) -> int:
+    return database.many(_UPLOAD_OPENED, [(etag, upload_id, row_id) for row_id, upload_id, etag in group])
+
+
+def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
     return database.many(_CHECKED, [(at, one.proven or None, one.nas, one.s3, one.id) for one in group])
 
 
-def _seen(database: Database, group: Iterable[Seen], at: str) -> int:
-    return sum(versions.settle_seen(database, one, at) for one in group)
-
-
-def _gone(database: Database, group: Iterable[Gone], at: str) -> int:
-    return sum(versions.settle_gone(database, one, at) for one in group)
+def _ids(group: Sequence[RowResult]) -> list[int]:
+    return [one.id for one in group]
 
 
 _WRITERS: dict[type, Callable[..., int]] = {

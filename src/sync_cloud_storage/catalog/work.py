@@ -20,7 +20,7 @@ FILE, OBJECT = 1, 2  # bits of sync.written
 
 _DOWNLOADS = """
 SELECT id, container, blob, size_bytes, etag, coalesce(content_md5, ''),
-    coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written, 0) & 1
+    coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written & 1, 0) OR ?
 FROM sync INDEXED BY downloads_pending
 WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -28,7 +28,7 @@ WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? O
 _UPLOADS = """
 SELECT id, container, blob, etag, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob),
     coalesce(s3_key, container || '/' || blob), coalesce(headers, ''), coalesce(metadata, ''),
-    coalesce(s3_upload_id, ''), coalesce(written, 0) & 2
+    coalesce(s3_upload_id, ''), coalesce(written & 2, 0) OR ?
 FROM sync INDEXED BY uploads_pending
 WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -59,21 +59,26 @@ def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
     return [Look(*row) for row in database.rows(_LOOKS, (after_id, limit))]
 
 
-def pending_downloads(database: Database, after_id: int, limit: int) -> list[Download]:
+# SQLite's 0 and 1 stand for False and True in `may_replace`: they are equal, and a bool for each row is not free.
+
+
+def pending_downloads(database: Database, after_id: int, limit: int, *, may_replace: bool) -> list[Download]:
     """Blobs to fetch, by id."""
-    return [Download._make((*row[:-1], bool(row[-1]))) for row in database.rows(_DOWNLOADS, (after_id, limit))]
+    return list(map(Download._make, database.rows(_DOWNLOADS, (may_replace, after_id, limit))))
 
 
-def pending_uploads(database: Database, after_id: int, limit: int, multipart_from_bytes: int) -> list[Upload]:
+def pending_uploads(
+    database: Database, after_id: int, limit: int, multipart_from_bytes: int, *, may_replace: bool
+) -> list[Upload]:
     """Files to send, by id.
 
     Before a large one is handed out it is written down that a multipart upload may be open from now on.
     """
-    tasks = [Upload._make((*row[:-1], bool(row[-1]))) for row in database.rows(_UPLOADS, (after_id, limit))]
-    database.many(
-        "UPDATE sync SET s3_upload_id = '?' WHERE id = ?",
-        [(task.id,) for task in tasks if task.size_bytes >= multipart_from_bytes and not task.upload_id],
-    )
+    tasks = list(map(Upload._make, database.rows(_UPLOADS, (may_replace, after_id, limit))))
+    large = [(task.id,) for task in tasks if task.size_bytes >= multipart_from_bytes and not task.upload_id]
+    if large:
+        with database.atomic():
+            database.many("UPDATE sync SET s3_upload_id = '?' WHERE id = ?", large)
     return tasks
 
 
