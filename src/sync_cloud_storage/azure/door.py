@@ -116,7 +116,7 @@ class Azure:
 
         return (yield from ask(request, judged, self._patience))
 
-    def _page(self, path: str, asked: dict[str, str], what: str, entries: Callable[[Any], T]) -> Story[tuple[T, str]]:
+    def _page(self, path: str, asked: dict[str, str], what: str, read: Callable[[bytes], tuple[T, str]]) -> Story[tuple[T, str]]:
         found: list[tuple[T, str]] = []
 
         def judged(answer: Response) -> Verdict | None:
@@ -125,8 +125,7 @@ class Azure:
                 return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
             if verdict is None:
                 try:
-                    page = pages.parse(answer.body)
-                    found[:] = [(entries(page), pages.next_marker(page))]
+                    found[:] = [read(answer.body)]
                 except ValueError as error:
                     return Verdict(_BAD_PAGE, f"{what}: a page of the listing cannot be read ({error}).")
             return verdict
