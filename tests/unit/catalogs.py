@@ -64,7 +64,7 @@ def page(
 ) -> BlobsPage:
     """A page as the lister makes it."""
     full = [one if isinstance(one, Blob) else blob(one) for one in blobs]
-    return BlobsPage(container, marker, next_marker, tuple((one, placement.place(container, one)) for one in full))
+    return BlobsPage.of(container, marker, next_marker, zip(full, placement.places(container, full), strict=True))
 
 
 def listed(

@@ -213,11 +213,11 @@ def test_container_goes_on_where_its_page_ended() -> None:
     """A container with more pages comes again from its marker, before those that were not begun, until its end."""
     feed = Listings(Pending("a", "b").catalog, anyone)
     (first,) = feed.take(1)
-    feed.page(BlobsPage("a", "", "m1", ()))
-    feed.page(BlobsPage("a", "m1", "m2", ()))
+    feed.page(BlobsPage.of("a", "", "m1", ()))
+    feed.page(BlobsPage.of("a", "m1", "m2", ()))
     feed.back(first)
     assert feed.take(2) == [ListBlobs("a", "m2"), ListBlobs("b")]
-    feed.page(BlobsPage("a", "m2", "", ()))
+    feed.page(BlobsPage.of("a", "m2", "", ()))
     feed.back(ListBlobs("a", "m2"))
     assert feed.take(2) == []
 
@@ -226,7 +226,7 @@ def test_container_that_is_given_up() -> None:
     """A container that failed after some pages does not come again in this run."""
     feed = Listings(Pending("a").catalog, anyone)
     (task,) = feed.take(1)
-    feed.page(BlobsPage("a", "", "m1", ()))
+    feed.page(BlobsPage.of("a", "", "m1", ()))
     feed.give_up("a")
     feed.back(task)
     feed.look_again()
