@@ -18,7 +18,7 @@ WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that 
 WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
 WEIGHT_MOST = 96  # so that a worker has the next large blob in hand while it works on one
 LOOK_COST = 20
-LISTS = 8  # containers, or parts of one, that one worker lists at once
+LISTS = 4  # containers, or parts of one, that one worker lists at once
 SPLIT_BELOW = 16  # with fewer to list, a large container is worth the requests that it takes to find its parts
 
 

@@ -131,7 +131,9 @@ class Azure:
         what = f"the list of container '{container}'"
         return (yield from self._page(quote(container, safe="$"), asked, what, read))
 
-    def _page(self, path: str, asked: dict[str, str], what: str, read: Callable[[bytes], tuple[T, str]]) -> Story[tuple[T, str]]:
+    def _page(
+        self, path: str, asked: dict[str, str], what: str, read: Callable[[bytes], tuple[T, str]]
+    ) -> Story[tuple[T, str]]:
         found: list[tuple[T, str]] = []
 
         def judged(answer: Response) -> Verdict | None:

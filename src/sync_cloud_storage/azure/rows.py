@@ -102,8 +102,7 @@ class _Rows:
         rest = None
         if _REST.fullmatch(before) and _REST.fullmatch(properties) and _AFTER.fullmatch(behind):
             blob = self._entry(
-                "<Blob><Name>n</Name><Properties><Etag>e</Etag><Content-Length>0</Content-Length>"
-                f"{before}{after}{_END}"
+                f"<Blob><Name>n</Name><Properties><Etag>e</Etag><Content-Length>0</Content-Length>{before}{after}{_END}"
             )
             rest = _Rest(blob.headers, blob.kind, blob.tier)
         self._rests[around] = rest

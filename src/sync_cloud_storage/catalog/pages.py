@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 NEWS_MOST = 20  # what a report shows
 SUSPECTS_AT_ONCE = 100_000  # a container that was emptied may have millions; `pending_looks` has them all
 
-_ROW = (
-    "SELECT blob, id, etag, tier, skip_reason, gone_at_utc, refused FROM sync WHERE container = ? AND "
-)
+_ROW = "SELECT blob, id, etag, tier, skip_reason, gone_at_utc, refused FROM sync WHERE container = ? AND "
 _FROM, _BETWEEN, _NAMED = f"{_ROW}blob >= ?", f"{_ROW}blob >= ? AND blob < ?", f"{_ROW}blob = ?"
 
 
@@ -52,7 +50,8 @@ def settle(database: Database, page: BlobsPage, at: str, *, is_live: bool) -> Pa
     settled = _Page(database, page.container, given, at)
     added, added_bytes = settled.settle(listing.spans)
     database.run(
-        "UPDATE containers SET blobs = blobs + ?, bytes = bytes + ? WHERE name = ?", (added, added_bytes, page.container)
+        "UPDATE containers SET blobs = blobs + ?, bytes = bytes + ? WHERE name = ?",
+        (added, added_bytes, page.container),
     )
     suspects: list[Look] = []
     if listing.goes_on:
@@ -246,9 +245,7 @@ def _outside(names: dict[str, Any], spans: Sequence[Span]) -> list[str]:
         return []
     if len(spans) == 1 and min(names) >= spans[0][0] and (spans[0][1] is None or max(names) < spans[0][1]):
         return []
-    return [
-        name for name in names if not any(begin <= name and (end is None or name < end) for begin, end in spans)
-    ]
+    return [name for name in names if not any(begin <= name and (end is None or name < end) for begin, end in spans)]
 
 
 def _advance(database: Database, page: BlobsPage, listing: _Listing) -> None:

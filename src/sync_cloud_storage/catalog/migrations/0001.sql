@@ -18,15 +18,6 @@ CREATE TABLE containers (
 CREATE INDEX containers_pending ON containers (name) WHERE status = 0 AND skip_reason IS NULL;
 CREATE INDEX containers_failed ON containers (name) WHERE error IS NOT NULL;
 
--- Listings that have begun and not ended. A container that has none here is at its start, or done (its status).
-CREATE TABLE listings (
-    container TEXT NOT NULL,
-    prefix TEXT NOT NULL,                   -- of the names that it lists; '': all
-    marker TEXT NOT NULL,                   -- where it goes on; '': at its start
-    upto TEXT NOT NULL,                     -- greatest name that it has shown so far
-    PRIMARY KEY (container, prefix)
-) WITHOUT ROWID;
-
 CREATE TABLE sync (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     container TEXT NOT NULL,
@@ -119,6 +110,15 @@ CREATE TABLE suspects (
     container TEXT NOT NULL
 );
 CREATE INDEX suspects_of ON suspects (container);
+
+-- Listings that have begun and not ended. A container that has none here is at its start, or done (its status).
+CREATE TABLE listings (
+    container TEXT NOT NULL,
+    prefix TEXT NOT NULL,                   -- of the names that it lists; '': all
+    marker TEXT NOT NULL,                   -- where it goes on; '': at its start
+    upto TEXT NOT NULL,                     -- greatest name that it has shown so far
+    PRIMARY KEY (container, prefix)
+) WITHOUT ROWID;
 
 CREATE TABLE state (
     key TEXT PRIMARY KEY,
