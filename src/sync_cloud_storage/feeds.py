@@ -115,9 +115,9 @@ class Listings:
 
     def back(self, task: Task) -> None:
         """One task lists a few pages only; the container may have more."""
-        assert isinstance(task, ListBlobs)
         self._out -= 1
-        self._ready.extendleft(reversed(self._further.pop((task.container, task.prefix), [])))
+        if isinstance(task, ListBlobs):
+            self._ready.extendleft(reversed(self._further.pop((task.container, task.prefix), [])))
 
     def look_again(self) -> None:
         """Each container is taken up once in a run."""

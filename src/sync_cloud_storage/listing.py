@@ -1,7 +1,7 @@
 """The verb *list*: the account's containers and a container's blobs, page by page, each blob with its place.
 
-A container of many pages may be split: its names are surveyed level by level (a listing with the delimiter `/`), and the
-parts, each the names with one prefix, are listed side by side (docs/adr/0010).
+A container of many pages may be split: its names are surveyed level by level (a listing with the delimiter `/`), and
+the parts, each the names with one prefix, are listed side by side (docs/adr/0010).
 """
 
 from __future__ import annotations

@@ -17,14 +17,15 @@ START = '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoi
 END = "<NextMarker>m</NextMarker></EnumerationResults>"
 
 HOSTILE = (
-    "", "&amp;", "&lt;", "&#65;", "&#0;", "&nix;", "<", ">", "]]>", "<![CDATA[x]]>", "<![CDATA[</Blob>]]>", "<!-- x -->",
-    "<!-- </Blob> -->", "<!--", "-->", "<?php x?>", "<?xml version='1.0'?>", "<!DOCTYPE x>", "</Blob>", "<Blob>",
-    "</Blob><Blob>", "<Blobs>", "</Blobs>", "<Blobs />", "</Blobs><Blobs>", "<BlobPrefix><Name>p/</Name></BlobPrefix>",
-    "</Properties>", "<Properties>", "</Properties><Properties>", "<Name>other</Name>", '<Name Encoded="true">%41</Name>',
-    "<Etag>other</Etag>", "<Content-Length>7</Content-Length>", "<Content-MD5>b3RoZXI=</Content-MD5>", "<Content-MD5 />",
+    "", "&amp;", "&lt;", "&#65;", "&#0;", "&nix;", "<", ">", "]]>", "<![CDATA[x]]>", "<![CDATA[</Blob>]]>",
+    "<!-- x -->", "<!-- </Blob> -->", "<!--", "-->", "<?php x?>", "<?xml version='1.0'?>", "<!DOCTYPE x>", "</Blob>",
+    "<Blob>", "</Blob><Blob>", "<Blobs>", "</Blobs>", "<Blobs />", "</Blobs><Blobs>",
+    "<BlobPrefix><Name>p/</Name></BlobPrefix>", "</Properties>", "<Properties>", "</Properties><Properties>",
+    "<Name>other</Name>", '<Name Encoded="true">%41</Name>', "<Etag>other</Etag>",
+    "<Content-Length>7</Content-Length>", "<Content-MD5>b3RoZXI=</Content-MD5>", "<Content-MD5 />",
     "<Last-Modified>x</Last-Modified>", "<X><Etag>other</Etag></X>", "<X>", "</X>", "<AccessTier>Cool</AccessTier>",
-    "<Metadata><a>1</a></Metadata>", "<Metadata />", "<OrMetadata />", '<x:y xmlns:x="z" />', "\r\n", "\t", "\x01", "\x7f",
-    "\x85", "\u2028", "\ufffe", "\ufeff", "é", "𝄞", " ", "a", '"', "'", "%2F", "NextMarker", "<NextMarker />",
+    "<Metadata><a>1</a></Metadata>", "<Metadata />", "<OrMetadata />", '<x:y xmlns:x="z" />', "\r\n", "\t", "\x01",
+    "\x7f", "\x85", "\u2028", "\ufffe", "\ufeff", "é", "𝄞", " ", "a", '"', "'", "%2F", "NextMarker", "<NextMarker />",
 )  # fmt: skip
 
 
@@ -40,8 +41,8 @@ def entry(
         f"<Blob><Name>{name}</Name><Properties><Creation-Time>{DATE}</Creation-Time><Last-Modified>{DATE}</Last-Modified>"
         f"<Etag>{etag}</Etag><Content-Length>{size}</Content-Length><Content-Type>video/mp4</Content-Type>"
         f"<Content-Encoding /><Content-CRC64 />{md5}<Cache-Control>max-age=1&amp;x</Cache-Control><BlobType>BlockBlob"
-        f"</BlobType><AccessTier>Hot</AccessTier><ServerEncrypted>true</ServerEncrypted>{more}</Properties><OrMetadata />"
-        "</Blob>"
+        f"</BlobType><AccessTier>Hot</AccessTier><ServerEncrypted>true</ServerEncrypted>{more}</Properties>"
+        "<OrMetadata /></Blob>"
     )
 
 

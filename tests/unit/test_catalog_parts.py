@@ -138,7 +138,7 @@ def free(prefixes: set[str]) -> tuple[str, ...]:
     data=st.data(),
 )
 def test_any_split(known: set[str], there: set[str], parts: tuple[str, ...], data: st.DataObject) -> None:
-    """Any parts in any order, killed at any page: all that is there is a row, and exactly what is missing is suspect."""
+    """Any parts in any order, killed at any page: all that is there is a row, exactly what is missing is suspect."""
     with in_memory() as folder:
         catalog = made(folder)
         listed(catalog, *sorted(known))

@@ -1,9 +1,10 @@
 """Blobs of a page the quick way: several times as fast as an element tree of it, and with the same outcome or none.
 
 The service writes all rows alike: what differs between two blobs of a container is mostly name, date, ETag, length and
-MD5; the text around them comes again and again. So a row is taken to pieces by patterns that take nothing but that form,
-and each text around them is understood once, by the XML parser. What is not of that form, a row or all of the page, is
-left to the parser. Nothing is looked for: a row is what stands between two ends of rows, so none can be overlooked.
+MD5; the text around them comes again and again. So a row is taken to pieces by patterns that take nothing but that
+form, and each text around them is understood once, by the XML parser. What is not of that form, a row or all of the
+page, is left to the parser. Nothing is looked for: a row is what stands between two ends of rows, so none can be
+overlooked.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ are compared by code points, which is also the order of UTF-8 in SQLite; Azure h
 with folders sort by folder.) At the end of the listing the source is asked about those that are left, before anything
 is written about them.
 
-A large container is listed in parts, each by a listing of the names with one prefix (docs/adr/0010). The page that splits
-it covers all names but those of the parts; a page of a part covers names of that part only; and the container has been
-listed when no listing of it is open.
+A large container is listed in parts, each by a listing of the names with one prefix (docs/adr/0010). The page that
+splits it covers all names but those of the parts; a page of a part covers names of that part only; and the container
+has been listed when no listing of it is open.
 """
 
 from __future__ import annotations
