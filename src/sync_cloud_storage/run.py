@@ -8,7 +8,7 @@ nothing is out and no feed has anything left. It knows nothing of requests or fi
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
-SETTLE_ROWS = 10_000  # of pages, in one transaction
 TROUBLES_KEPT = 20
 # One blob's own trouble, or everybody's: the network's, the service's, a right that is missing. So many of them in a
 # row, and nothing that went through on that leg, are the environment's fault.
@@ -136,7 +135,6 @@ class Run:
         self._load: list[Counter[int]] = [Counter() for _ in range(executor.workers)]
         self._lanes = [0] * executor.workers
         self._pending: list[Result] = []
-        self._pages = 0  # of blobs, among the pending results
         self._over: list[tuple[Task, Feed]] = []
         self._replans: Counter[int] = Counter()
         self._doubted: dict[int, Failed] = {}  # failures that are not written down yet
@@ -170,8 +168,6 @@ class Run:
                 return
             for worker, report in self._executor.receive(SETTLE_EVERY_S):
                 self._hear(worker, report)
-            if self._pages and self._drain_by is None:
-                self._supply_once(feeds)  # the workers go on while pages are written
             self._settle_when_due(feeds)
             for message in self._tick(sum(map(len, self._hands)), sum(self._lanes)):
                 for worker in range(self._executor.workers):
@@ -233,7 +229,6 @@ class Run:
                 self._stopped = self._stopped or result
             else:
                 self._pending.append(result)
-                self._pages += isinstance(result, BlobsPage)
         for ticket in report.over:
             task, feed = self._hands[worker].pop(ticket)
             self._load[worker][id(feed)] -= weight(task)
@@ -243,19 +238,16 @@ class Run:
 
     def _settle_when_due(self, feeds: Feeds) -> None:
         waited = self._clock() - self._settled_at
-        if self._pending and (
-            len(self._pending) >= SETTLE_RESULTS or self._pages or waited >= SETTLE_EVERY_S or not any(self._hands)
-        ):
+        if self._pending and (len(self._pending) >= SETTLE_RESULTS or waited >= SETTLE_EVERY_S or not any(self._hands)):
             self._settle(feeds)
 
     def _settle(self, feeds: Feeds) -> None:
-        """Commit what came back: pages in groups, all else in one transaction."""
-        listed: list[ContainersPage | BlobsPage | ContainerFailed] = []
+        """Commit what came back: pages one by one, all else in one transaction."""
         rows: list[Any] = []
         given_up: list[Any] = []
         for result in self._pending:
             if isinstance(result, ContainersPage | BlobsPage | ContainerFailed):
-                listed.append(result)
+                self._settle_listing(result, feeds)
             elif isinstance(result, Failed) and result.code in DOUBTFUL:
                 self._doubt(result)
             else:
@@ -263,29 +255,16 @@ class Run:
                     rows += self._believe(Leg.S3 if isinstance(result, Uploaded) else Leg.AZURE)
                 rows.append(result)
                 given_up += self._count(result)
-        self._settle_listings(listed, feeds)
         if rows:
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
         self._pending.clear()
-        self._pages = 0
         for task, feed in self._over:
             if getattr(task, "id", None) not in self._doubted:  # else it would be tried again and again
                 feed.back(task)
         self._over.clear()
         self._settled_at = self._clock()
-
-    def _settle_listings(self, results: Sequence[ContainersPage | BlobsPage | ContainerFailed], feeds: Feeds) -> None:
-        """Small pages share a transaction, since each one waits for the disk at its end."""
-        left = deque(results)
-        while left:
-            with self._catalog.together():
-                rows = 0
-                while left and rows < SETTLE_ROWS:
-                    result = left.popleft()
-                    rows += result.blob_count if isinstance(result, BlobsPage) else 0
-                    self._settle_listing(result, feeds)
 
     def _settle_listing(self, result: ContainersPage | BlobsPage | ContainerFailed, feeds: Feeds) -> None:
         match result:
