@@ -18,7 +18,8 @@ WINDOW = 256  # tasks of one feed that one worker has in hand; weighed, so that 
 WEIGHT_BYTES = 4 << 20  # a blob weighs one more for each of these
 WEIGHT_MOST = 96  # so that a worker has the next large blob in hand while it works on one
 LOOK_COST = 20
-LISTS = 8  # containers that one worker lists at once
+LISTS = 4  # containers, or parts of one, that one worker lists at once
+SPLIT_BELOW = 16  # with fewer to list, a large container is worth the requests that it takes to find its parts
 
 
 def weight(task: Task) -> int:
@@ -72,7 +73,7 @@ class Containers:
 
 
 class Listings:
-    """Feed: pending containers, each from where its listing stands."""
+    """Feed: pending containers, each from where its listing stands, a large one in parts (`listing.py`)."""
 
     window = LISTS
 
@@ -80,36 +81,44 @@ class Listings:
         self._catalog = catalog
         self._wanted = wanted
         self._after = ""
-        self._markers: dict[str, str] = {}
-        self._further: deque[Task] = deque()
-        self._ready: deque[Task] = deque()
+        self._further: dict[tuple[str, str], list[ListBlobs]] = {}  # by container and prefix, what their last page says
+        self._ready: deque[ListBlobs] = deque()
+        self._out = 0
 
     def take(self, room: int) -> list[Task]:
         """First the containers that are half listed."""
-        while len(self._ready) < room:
+        self._look_for(max(room, SPLIT_BELOW))
+        splits = self._out + len(self._ready) < SPLIT_BELOW
+        out: list[Task] = []
+        while len(out) < room and self._ready:
+            task = self._ready.popleft()
+            out.append(task._replace(may_split=splits and not (task.marker or task.prefix)))
+        self._out += len(out)
+        return out
+
+    def _look_for(self, count: int) -> None:
+        while len(self._ready) < count:
             found = self._catalog.pending_containers(limit=1000, after=self._after)
             if not found:
-                break
+                return
             self._after = found[-1].container
             self._ready.extend(task for task in found if self._wanted(task.container))
-        out: list[Task] = []
-        while len(out) < room and (self._further or self._ready):
-            out.append((self._further or self._ready).popleft())
-        return out
 
     def page(self, page: BlobsPage) -> None:
         """A page is committed: remember where its container goes on."""
-        self._markers[page.container] = page.next_marker
+        further = [ListBlobs(page.container, page.next_marker, page.prefix)] if page.next_marker else []
+        self._further[page.container, page.prefix] = further or [ListBlobs(page.container, "", p) for p in page.parts]
 
     def give_up(self, container: str) -> None:
         """That container cannot be listed now; a later run goes on."""
-        self._markers[container] = ""
+        self._further = {key: tasks for key, tasks in self._further.items() if key[0] != container}
+        self._ready = deque(task for task in self._ready if task.container != container)
 
     def back(self, task: Task) -> None:
         """One task lists a few pages only; the container may have more."""
-        container = task.container  # type: ignore[union-attr]
-        if marker := self._markers.pop(container, ""):
-            self._further.append(ListBlobs(container, marker))
+        self._out -= 1
+        if isinstance(task, ListBlobs):
+            self._ready.extendleft(reversed(self._further.pop((task.container, task.prefix), [])))
 
     def look_again(self) -> None:
         """Each container is taken up once in a run."""

@@ -1,4 +1,8 @@
-"""The verb *list*: the account's containers and a container's blobs, page by page, each blob with its place."""
+"""The verb *list*: the account's containers and a container's blobs, page by page, each blob with its place.
+
+A container of many pages may be split: its names are surveyed level by level (a listing with the delimiter `/`), and
+the parts, each the names with one prefix, are listed side by side (docs/adr/0010).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from sync_cloud_storage.errors import BlobFault
 from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Failed, Gone, Leg, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from sync_cloud_storage.azure import Azure
     from sync_cloud_storage.http.messages import Story
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from sync_cloud_storage.names import Placement
 
 PAGES_AHEAD = 4  # pages of one container read before the catalog has them: bounds what a fast listing may pile up
+PARTS_WANTED = 16  # a level deeper is looked at until there are so many
+PARTS_MOST = 64  # each part costs a request, however few blobs it has
+LEVELS_MOST = 8  # requests for a survey
 
 _NO_CONTAINER = "AZ-404-CONTAINER"
 
@@ -30,19 +37,20 @@ def list_containers(task: ListContainers, azure: Azure) -> Story[ContainersPage]
 def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callable[[Result], None]) -> Story[Result]:
     """Up to PAGES_AHEAD pages of one container: all but the last through *give*, the last as the value.
 
-    A page whose `next_marker` is not "" says where to go on.
+    A page whose `next_marker` is not "" says where to go on, and so do the `parts` of one that splits the container.
     """
-    marker, pages_left = task.marker, PAGES_AHEAD
+    container, prefix, marker = task.container, task.prefix, task.marker
+    pages_left, may_split = PAGES_AHEAD, task.may_split
     try:
         while True:
-            blobs, next_marker = yield from azure.blobs(task.container, marker)
-            _check_moves(marker, next_marker, f"The listing of container '{task.container}'")
-            page = BlobsPage(
-                task.container,
-                marker,
-                next_marker,
-                tuple(_placed(placement, task.container, blob) for blob in blobs),
-            )
+            blobs, next_marker = yield from azure.blobs(container, marker, prefix)
+            _check_moves(marker, next_marker, f"The listing of container '{container}'")
+            if may_split and next_marker:
+                above, parts = yield from _survey(azure, container)
+                if parts:
+                    return BlobsPage.of(container, marker, "", _placed(placement, container, above), parts=parts)
+            may_split = False
+            page = BlobsPage.of(container, marker, next_marker, _placed(placement, container, blobs), prefix=prefix)
             pages_left -= 1
             if not (next_marker and pages_left):
                 return page
@@ -61,11 +69,51 @@ def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone 
     return Seen(task.id, blob) if blob is not None else Gone(task.id, now(), task.etag)
 
 
-def _placed(placement: Placement, container: str, blob: Blob) -> tuple[Blob, Place]:
-    place = placement.place(container, blob)
-    if place.error and not blob.name.isprintable():  # half of a character cannot be stored either
-        blob = blob._replace(name=blob.name.encode("utf-8", "backslashreplace").decode())
-    return blob, place
+def _placed(placement: Placement, container: str, blobs: Sequence[Blob]) -> Iterator[tuple[Blob, Place | None]]:
+    for blob, place in zip(blobs, placement.places(container, blobs), strict=True):
+        if place and place.error and not blob.name.isprintable():  # half of a character cannot be stored either
+            yield blob._replace(name=blob.name.encode("utf-8", "backslashreplace").decode()), place
+        else:
+            yield blob, place
+
+
+def _survey(azure: Azure, container: str) -> Story[tuple[list[Blob], tuple[str, ...]]]:
+    """The parts of a container, and the blobs that lie below none of them; no parts where there is nothing to split by.
+
+    Each level that is opened is seen as a whole, in one page, so that at that moment there was no other name.
+    """
+    above: list[Blob] = []
+    prefixes = [""]
+    closed: list[str] = []
+    for _ in range(LEVELS_MOST):
+        if not prefixes or len(prefixes) + len(closed) >= PARTS_WANTED:
+            break
+        prefix = prefixes.pop(0)
+        try:
+            (blobs, below), next_marker = yield from azure.level(container, prefix)
+        except BlobFault:
+            below, next_marker = None, ""
+        if below is None or next_marker or not all(map(_can_be_asked_for, below)):
+            closed.append(prefix)
+        else:
+            above += blobs
+            prefixes += below
+    parts = _gathered([*closed, *prefixes])
+    return [blob for blob in above if not blob.name.startswith(parts)], parts
+
+
+def _gathered(prefixes: Sequence[str]) -> tuple[str, ...]:
+    """Shorter prefixes for all of these, so that there are PARTS_MOST at most; none if that leaves fewer than two."""
+    parts = {*prefixes}
+    for length in range(max(map(len, prefixes), default=0), 0, -1):
+        if len(parts) <= PARTS_MOST:
+            break
+        parts = {prefix[:length] for prefix in prefixes}
+    return tuple(sorted(parts)) if 1 < len(parts) <= PARTS_MOST else ()
+
+
+def _can_be_asked_for(prefix: str) -> bool:
+    return prefix.isprintable()
 
 
 def _check_moves(marker: str, next_marker: str, what: str) -> None:

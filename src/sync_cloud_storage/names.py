@@ -36,6 +36,8 @@ from sync_cloud_storage.errors import BlobFault, UsageFault
 from sync_cloud_storage.model import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sync_cloud_storage.model import Blob
 
 _COMPONENT_BYTES = 200  # leaves room for the variants below the 255 that file systems allow
@@ -56,6 +58,7 @@ _HOSTILE_ROOT = re.compile(rf"(?={_OURS}).")
 # Nine names of ten are plain: one look, no work. Possessive, so that no name makes it slow.
 _SEGMENT = rf"(?!{_DEVICE})(?![ ~])[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{{}}~]{{1,{_COMPONENT_BYTES}}}+(?<![. ])"
 _PLAIN = re.compile(rf"(?!{_OURS}){_SEGMENT}(?:/{_SEGMENT})*+")
+_PLAIN_SEGMENT = re.compile(_SEGMENT)
 
 _ARCHIVE = "Archive"  # the one access tier that cannot be read
 _TEMPLATE_HINT = 'The default is "{container}/{blob}".'
@@ -273,6 +276,28 @@ class Placement(NamedTuple):
         if not name:
             return Place("", "", "", error=f'S3-NAME: The rename rules leave nothing of "{blob.name}".')
         return self._place_awkward(key)
+
+    def places(self, container: str, blobs: Sequence[Blob]) -> list[Place | None]:
+        """`place` for each of *blobs*; None for the usual one: `container/blob`, plain ASCII, for both key and path."""
+        route = _route(self, container)
+        if route.renames or route.endings or (route.prefix, route.suffix) != (f"{container}/", ""):
+            return [self.place(container, blob) for blob in blobs]
+        found: list[Place | None] = []
+        plain_folder = ""  # neighbours in a listing share it
+        for blob in blobs:
+            key = f"{container}/{blob.name}"
+            folder, _, file = key.rpartition("/")
+            if folder != plain_folder and _PLAIN.fullmatch(folder):
+                plain_folder = folder
+            is_usual = (
+                folder == plain_folder
+                and _PLAIN_SEGMENT.fullmatch(file)
+                and blob.size_bytes
+                and blob.tier != _ARCHIVE
+                and len(key) <= _KEY_BYTES
+            )
+            found.append(None if is_usual else self.place(container, blob))
+        return found
 
     def _place_awkward(self, key: str) -> Place:
         try:

@@ -315,7 +315,7 @@ class Run:
 
     def _settle_page(self, page: BlobsPage, feeds: Feeds) -> None:
         outcome = self._catalog.settle_blobs_page(page, is_live=self._rules.is_live(page.container))
-        self._tally.listed += len(page.blobs)
+        self._tally.listed += page.blob_count
         self._tally.added += outcome.added
         self._tally.changed += outcome.changed
         self._tally.news += outcome.news[: TROUBLES_KEPT - len(self._tally.news)]

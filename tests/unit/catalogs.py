@@ -61,10 +61,13 @@ def page(
     *,
     container: str = "c",
     placement: Placement = PLAIN,
+    prefix: str = "",
+    parts: tuple[str, ...] = (),
 ) -> BlobsPage:
     """A page as the lister makes it."""
     full = [one if isinstance(one, Blob) else blob(one) for one in blobs]
-    return BlobsPage(container, marker, next_marker, tuple((one, placement.place(container, one)) for one in full))
+    listed = zip(full, placement.places(container, full), strict=True)
+    return BlobsPage.of(container, marker, next_marker, listed, prefix=prefix, parts=parts)
 
 
 def listed(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sync_cloud_storage.azure import Azure, AzureAccess, AzureCredentials
-from sync_cloud_storage.azure.pages import iso
+from sync_cloud_storage.azure.rows import iso
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.http.retry import Patience

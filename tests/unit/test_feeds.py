@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync_cloud_storage.feeds import LOOK_COST, WEIGHT_MOST, WINDOW, Containers, Feeds, Listings, Rows, weight
+from sync_cloud_storage.feeds import (
+    LOOK_COST,
+    SPLIT_BELOW,
+    WEIGHT_MOST,
+    WINDOW,
+    Containers,
+    Feeds,
+    Listings,
+    Rows,
+    weight,
+)
 from sync_cloud_storage.model import BlobsPage, Download, ListBlobs, ListContainers, Look
 from tests.unit.telling import Time
 
@@ -206,27 +216,53 @@ def test_all_wanted_containers_are_listed_once() -> None:
     """Every pending container that is wanted is given out once."""
     feed = Listings(Pending("a", "b", "c", "d", "e").catalog, lambda name: name != "c")
     taken = [task for _ in range(4) for task in feed.take(3)]
-    assert taken == [ListBlobs(name) for name in "abde"]
+    assert [task.container for task in taken if isinstance(task, ListBlobs)] == [*"abde"]
 
 
 def test_container_goes_on_where_its_page_ended() -> None:
     """A container with more pages comes again from its marker, before those that were not begun, until its end."""
     feed = Listings(Pending("a", "b").catalog, anyone)
     (first,) = feed.take(1)
-    feed.page(BlobsPage("a", "", "m1", ()))
-    feed.page(BlobsPage("a", "m1", "m2", ()))
+    feed.page(BlobsPage.of("a", "", "m1", ()))
+    feed.page(BlobsPage.of("a", "m1", "m2", ()))
     feed.back(first)
-    assert feed.take(2) == [ListBlobs("a", "m2"), ListBlobs("b")]
-    feed.page(BlobsPage("a", "m2", "", ()))
+    assert feed.take(2) == [ListBlobs("a", "m2"), ListBlobs("b", may_split=True)]
+    feed.page(BlobsPage.of("a", "m2", "", ()))
     feed.back(ListBlobs("a", "m2"))
     assert feed.take(2) == []
+
+
+def test_container_in_parts() -> None:
+    """The parts of a container come before what was not begun, each goes on from its own marker."""
+    feed = Listings(Pending("a", "b").catalog, anyone)
+    (first,) = feed.take(1)
+    feed.page(BlobsPage.of("a", "", "", (), parts=("x", "y")))
+    feed.back(first)
+    assert feed.take(2) == [ListBlobs("a", prefix="x"), ListBlobs("a", prefix="y")]
+    feed.page(BlobsPage.of("a", "", "m", (), prefix="y"))
+    feed.page(BlobsPage.of("a", "", "", (), prefix="x"))
+    feed.back(ListBlobs("a", prefix="x"))
+    feed.back(ListBlobs("a", prefix="y"))
+    assert feed.take(2) == [ListBlobs("a", "m", "y"), ListBlobs("b", may_split=True)]
+
+
+def test_no_container_is_split_where_there_are_many() -> None:
+    """With enough to list side by side, no requests are spent on finding parts; what has begun is not split either."""
+    names = [f"{number:03}" for number in range(SPLIT_BELOW + 5)]
+    feed = Listings(Pending(*names).catalog, anyone)
+    taken = [task for _ in names for task in feed.take(1) if isinstance(task, ListBlobs)]
+    assert [task.may_split for task in taken] == [False] * len(names)
+    for task in taken[:10]:
+        feed.page(BlobsPage.of(task.container, "", "m" if task.container == "000" else "", ()))
+        feed.back(task)
+    assert feed.take(1) == [ListBlobs("000", "m")]
 
 
 def test_container_that_is_given_up() -> None:
     """A container that failed after some pages does not come again in this run."""
     feed = Listings(Pending("a").catalog, anyone)
     (task,) = feed.take(1)
-    feed.page(BlobsPage("a", "", "m1", ()))
+    feed.page(BlobsPage.of("a", "", "m1", ()))
     feed.give_up("a")
     feed.back(task)
     feed.look_again()

@@ -476,3 +476,44 @@ def test_placement_travels() -> None:
     """A placement goes to another process and decides the same there."""
     placement = Placement("{blob}", (RenameRule("*", "a", "b"),), (".xml",), strict_names=True, account="x")
     assert pickle.loads(pickle.dumps(placement)).place("c", blob("a")) == placement.place("c", blob("a"))  # noqa: S301
+
+
+# --------------------------------------------------------------------------------------------------------- many at once
+
+NAMES = st.one_of(
+    st.sampled_from([name for name, _, _ in LIST]),
+    st.lists(
+        st.sampled_from(
+            ["a", "B", "con", "CON.txt", "x" * 199, "x" * 201, ".", "..", "é", " ", "~", "%", "", ".scs", "b."]
+        ),
+        min_size=1,
+        max_size=6,
+    ).map("/".join),
+    st.text(min_size=1, max_size=20),
+)
+
+
+@given(
+    st.lists(st.builds(blob, NAMES, st.integers(0, 1), tier=st.sampled_from(["Hot", "Archive", ""])), max_size=8),
+    st.sampled_from(["c", "con", "$root", ".scs"]),
+    st.sampled_from([
+        Placement(),
+        Placement(strict_names=True),
+        Placement(skip_extensions=("mp4",)),
+        Placement(renames=(RenameRule("*", "a", ""),)),
+        Placement("{blob}"),
+        Placement("{container}/{blob}.x"),
+    ]),
+)  # fmt: skip
+def test_many_at_once(blobs: list[Blob], container: str, placement: Placement) -> None:
+    """Places given for a page are those that each blob gets alone; None is the usual one, and nothing else."""
+    for one, place in zip(blobs, placement.places(container, blobs), strict=True):
+        usual = f"{container}/{one.name}"
+        assert (place or Place(usual, usual, usual.lower())) == placement.place(container, one)
+        assert place or usual.isascii()
+
+
+def test_plain_names_are_usual() -> None:
+    """Plain names below plain folders need no place of their own to be sent or stored."""
+    names = ["a", "a/b.jpg", "A/B", "a/b/c (1).mp4"]
+    assert Placement().places("c", [blob(name) for name in names]) == [None] * len(names)

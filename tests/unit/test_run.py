@@ -83,7 +83,7 @@ class Books:
     def settle_blobs_page(self, page: BlobsPage, *, is_live: bool) -> PageOutcome:
         """Commit a page of a container."""
         self.pages.append((page, is_live))
-        return PageOutcome(len(page.blobs), 0, 0, ())
+        return PageOutcome(page.blob_count, 0, 0, ())
 
     def settle_container_failed(self, failed: ContainerFailed) -> None:
         """Commit a failure."""
@@ -324,8 +324,8 @@ def test_account_and_containers_are_listed() -> None:
         if task.container == "z":
             return [ContainerFailed("z", "AZ-403", "refused", not_found=False)]
         if task.marker:
-            return [BlobsPage("live", task.marker, "", (blob,))]
-        return [BlobsPage("live", "", "1", (blob,)), BlobsPage("live", "1", "2", (blob,))]
+            return [BlobsPage.of("live", task.marker, "", (blob,))]
+        return [BlobsPage.of("live", "", "1", (blob,)), BlobsPage.of("live", "1", "2", (blob,))]
 
     run(books, Crew(answers), Feeds(listings=Listings(books.catalog, lambda _: True)), tally)
     listed = [entry for entry in books.pages[2:] if isinstance(entry, tuple) and isinstance(entry[0], BlobsPage)]

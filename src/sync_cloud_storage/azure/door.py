@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 from sync_cloud_storage.azure import pages
@@ -63,13 +63,19 @@ class Azure:
         asked = {"comp": "list", "maxresults": str(most), "include": "system"} | ({"marker": marker} if marker else {})
         return (yield from self._page("", asked, f"the account at {self.access.endpoint}", pages.containers))
 
-    def blobs(self, container: str, marker: str) -> Story[tuple[list[Blob], str]]:
-        """One page of a container's blobs from *marker* on, and the next marker ("" at the end)."""
-        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | (
-            {"marker": marker} if marker else {}
-        )
-        what = f"the list of container '{container}'"
-        return (yield from self._page(quote(container, safe="$"), asked, what, pages.blobs))
+    def blobs(self, container: str, marker: str, prefix: str = "") -> Story[tuple[list[Blob], str]]:
+        """One page of a container's blobs from *marker* on, and the next marker ("" at the end).
+
+        Those only whose names begin with *prefix*.
+        """
+        return (yield from self._list(container, {"prefix": prefix, "marker": marker}, pages.blobs))
+
+    def level(self, container: str, prefix: str) -> Story[tuple[tuple[list[Blob], list[str] | None], str]]:
+        """The first page of what is directly below *prefix*: blobs, and prefixes up to the next `/`; the next marker.
+
+        The prefixes are None where they stand for more than names (`pages.level`).
+        """
+        return (yield from self._list(container, {"prefix": prefix, "delimiter": "/"}, pages.level))
 
     def look(self, container: str, name: str) -> Story[Blob | None]:
         """The blob as it is now; None when the account has no such blob."""
@@ -120,7 +126,18 @@ class Azure:
 
         return (yield from ask(request, judged, self._patience))
 
-    def _page(self, path: str, asked: dict[str, str], what: str, entries: Callable[[Any], T]) -> Story[tuple[T, str]]:
+    def _list(
+        self, container: str, asked: dict[str, str], read: Callable[[bytes], tuple[T, str]]
+    ) -> Story[tuple[T, str]]:
+        asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(PAGE_MOST)} | {
+            key: value for key, value in asked.items() if value
+        }
+        what = f"the list of container '{container}'"
+        return (yield from self._page(quote(container, safe="$"), asked, what, read))
+
+    def _page(
+        self, path: str, asked: dict[str, str], what: str, read: Callable[[bytes], tuple[T, str]]
+    ) -> Story[tuple[T, str]]:
         found: list[tuple[T, str]] = []
 
         def judged(answer: Response) -> Verdict | None:
@@ -129,8 +146,7 @@ class Azure:
                 return Verdict(verdict.rule._replace(kind=Kind.FATAL), verdict.sentence)
             if verdict is None:
                 try:
-                    page = pages.parse(answer.body)
-                    found[:] = [(entries(page), pages.next_marker(page))]
+                    found[:] = [read(answer.body)]
                 except ValueError as error:
                     return Verdict(_BAD_PAGE, f"{what}: a page of the listing cannot be read ({error}).")
             return verdict

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 from lxml import etree
 
+from sync_cloud_storage.azure import rows
+from sync_cloud_storage.azure.rows import iso
 from sync_cloud_storage.model import Blob, Container
 
 SYSTEM_CONTAINERS = frozenset({"$logs", "$blobchangefeed"})  # the service's own; `$root` and `$web` are the user's
@@ -20,19 +22,15 @@ PROPERTIES = {
     "Content-Disposition": "content-disposition",
     "Cache-Control": "cache-control",
 }
-_MONTHS = {"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * n : 3 * n + 3]: f"{n + 1:02}" for n in range(12)}
 
 
-def parse(body: bytes) -> Any:
+def _parsed(body: bytes) -> Any:
     """The root element of a page.
 
     Raises:
         ValueError: It is no XML that a listing can be.
     """
-    try:
-        root: Any = etree.fromstring(body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
-    except etree.XMLSyntaxError as error:
-        raise ValueError(str(error)) from error
+    root = _element(body)
     # Entities are not expanded (billion laughs, XXE): an entity needs a DTD, and a DTD has no place in a listing.
     if root.getroottree().docinfo.doctype:
         raise ValueError("it has a DTD")
@@ -42,12 +40,20 @@ def parse(body: bytes) -> Any:
     return root
 
 
-def containers(page: Any) -> tuple[Container, ...]:
-    """The containers of a page, without the service's own.
+def _element(text: bytes) -> Any:
+    try:
+        return etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    except etree.XMLSyntaxError as error:
+        raise ValueError(str(error)) from error
+
+
+def containers(body: bytes) -> tuple[tuple[Container, ...], str]:
+    """The containers of a page, without the service's own, and where the listing goes on ("" at its end).
 
     Raises:
-        ValueError: An entry has no name.
+        ValueError: It is not the whole page of a listing, or an entry has no name.
     """
+    page = _parsed(body)
     found = tuple(
         Container(
             node.findtext("Name") or "",
@@ -59,21 +65,41 @@ def containers(page: Any) -> tuple[Container, ...]:
     )
     if not all(container.name for container in found):
         raise ValueError("the entry of a container lacks its name")
-    return found
+    return found, _next_marker(page)
 
 
-def blobs(page: Any) -> list[Blob]:
-    """The blobs of a page.
+def blobs(body: bytes) -> tuple[list[Blob], str]:
+    """The blobs of a page, and where the listing goes on ("" at its end).
 
     Raises:
-        ValueError: An entry lacks what every blob has.
+        ValueError: It is not the whole page of a listing, or an entry lacks what every blob has.
     """
+    return rows.read(body, _parsed, _entry) or _every(_parsed(body))
+
+
+def level(body: bytes) -> tuple[tuple[list[Blob], list[str] | None], str]:
+    """The blobs of a page of one level (a listing with a delimiter), and the prefixes of those below it.
+
+    The prefixes are None where the service says more of them than their name: they are folders of a file system then
+    (hierarchical namespace), which such a listing does not show as it shows blobs.
+
+    Raises:
+        ValueError: As `blobs`.
+    """
+    page = _parsed(body)
+    found, next_marker = _every(page)
+    below = page.findall("Blobs/BlobPrefix")
+    are_names = all(len(node) == 1 and node[0].tag == "Name" and node[0].text for node in below)
+    return (found, [_name(node[0]) for node in below] if are_names else None), next_marker
+
+
+def _every(page: Any) -> tuple[list[Blob], str]:
     listed = page.find("Blobs")
-    return [_blob(node) for node in listed if node.tag == "Blob"] if listed is not None else []
+    found = [_blob(node) for node in listed if node.tag == "Blob"] if listed is not None else []
+    return found, _next_marker(page)
 
 
-def next_marker(page: Any) -> str:
-    """Where the listing goes on, "" at its end."""
+def _next_marker(page: Any) -> str:
     return page.findtext("NextMarker") or ""
 
 
@@ -96,17 +122,21 @@ def described(name: str, head: dict[str, str]) -> Blob:
     )
 
 
+def _entry(text: str) -> Blob:
+    node = _element(text.encode())
+    # What may stand before an element, but not inside of a page, would make the two differ.
+    if node.tag != "Blob" or "<!" in text or "<?" in text:
+        raise ValueError("an entry is none of a blob")
+    return _blob(node)
+
+
 def _blob(node: Any) -> Blob:
     name = ""
     metadata = ""
     properties: dict[str, str] = {}
     for child in node:
         if child.tag == "Name":
-            name = (
-                unquote(child.text or "", errors="surrogateescape")
-                if child.get("Encoded") == "true"
-                else child.text or ""
-            )
+            name = _name(child)
         elif child.tag == "Properties":
             properties = {entry.tag: entry.text for entry in child if entry.text}
         elif child.tag == "Metadata" and len(child):
@@ -127,6 +157,11 @@ def _blob(node: Any) -> Blob:
     )
 
 
+def _name(node: Any) -> str:
+    text: str = node.text or ""
+    return unquote(text, errors="surrogateescape") if node.get("Encoded") == "true" else text
+
+
 def _json(pairs: dict[str, str]) -> str:
     if not pairs:
         return ""
@@ -141,10 +176,3 @@ def _json(pairs: dict[str, str]) -> str:
 @cache
 def _type_only(content_type: str) -> str:
     return json.dumps({"content-type": content_type}, ensure_ascii=False)
-
-
-def iso(date: str) -> str:
-    """`Mon, 23 Nov 2026 03:18:30 GMT` (RFC 1123, always in this form here) as `2026-11-23T03:18:30Z`."""
-    if len(date) != 29:
-        return date
-    return f"{date[12:16]}-{_MONTHS.get(date[8:11], '00')}-{date[5:7]}T{date[17:25]}Z"

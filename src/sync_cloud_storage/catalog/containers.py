@@ -11,7 +11,7 @@ from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import ContainerStatus, ListBlobs, ListContainers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sync_cloud_storage.catalog.database import Database
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 RESUME_WITHIN = timedelta(hours=1)
 
 _PASS, _MARKER, _BEGAN = "containers_pass", "containers_marker", "containers_began_at_utc"
-_LIST_AGAIN = "UPDATE containers SET status = 0, marker = NULL, listed_upto = NULL, error = NULL WHERE name = ?"
-_LIST_UNSEEN = (
-    "UPDATE containers SET status = 0, marker = NULL, listed_upto = NULL, error = NULL"
-    " WHERE seen_pass IS NOT ? AND status <> 404"
-)
+_LIST_AGAIN = "UPDATE containers SET status = 0, error = NULL WHERE name = ?"
+_FORGET = "DELETE FROM listings WHERE container = ?"
+_UNSEEN = "SELECT name FROM containers WHERE seen_pass IS NOT ? AND status <> 404"
 
 
 def begin_pass(database: Database, now: datetime) -> ListContainers:
@@ -67,7 +65,7 @@ def settle(database: Database, page: ContainersPage, skip: Callable[[str], str],
         )
         # One that is back, or no longer skipped, is listed: that decides about each of its blobs.
         if status == ContainerStatus.NOT_FOUND or (skipped and not reason):
-            database.run(_LIST_AGAIN, (container.name,))
+            _list_again(database, [(container.name,)])
         if reason and not skipped:
             _skip_blobs(database, container.name, reason)
     if not goes_on:
@@ -75,7 +73,7 @@ def settle(database: Database, page: ContainersPage, skip: Callable[[str], str],
     state.put(database, _MARKER, page.next_marker)
     if not page.next_marker:
         # Not seen: the service shall say itself that it is gone, by answering 404 to the listing of its blobs.
-        database.run(_LIST_UNSEEN, (this_pass,))
+        _list_again(database, database.rows(_UNSEEN, (this_pass,)))
 
 
 def settle_failed(database: Database, failed: ContainerFailed, at: str) -> None:
@@ -87,22 +85,22 @@ def settle_failed(database: Database, failed: ContainerFailed, at: str) -> None:
     if not failed.not_found:
         database.run("UPDATE containers SET error = ? WHERE name = ?", (error, failed.container))
         return
-    database.run(
-        "UPDATE containers SET status = 404, marker = NULL, listed_upto = NULL, error = ? WHERE name = ?",
-        (error, failed.container),
-    )
+    database.run("UPDATE containers SET status = 404, error = ? WHERE name = ?", (error, failed.container))
+    database.run(_FORGET, (failed.container,))
     error = f"AZ-404-CONTAINER: The container '{failed.container}' was deleted at the source before this was copied."
     rows = database.rows("SELECT id FROM sync WHERE container = ? AND gone_at_utc IS NULL", (failed.container,))
     change(database, versions.LEAVE, (at, at, error), [row_id for (row_id,) in rows])
 
 
 def pending(database: Database, limit: int, after: str) -> list[ListBlobs]:
-    """Containers to list, by name."""
+    """What is to be listed of the next *limit* containers, by name."""
     return [
-        ListBlobs(name, marker)
-        for name, marker in database.rows(
-            "SELECT name, coalesce(marker, '') FROM containers INDEXED BY containers_pending"
-            " WHERE status = 0 AND skip_reason IS NULL AND name > ? ORDER BY name LIMIT ?",
+        ListBlobs(*row)
+        for row in database.rows(
+            "SELECT name, coalesce(marker, ''), coalesce(prefix, '') FROM"
+            " (SELECT name FROM containers INDEXED BY containers_pending"
+            " WHERE status = 0 AND skip_reason IS NULL AND name > ? ORDER BY name LIMIT ?)"
+            " LEFT JOIN listings ON container = name ORDER BY name, prefix",
             (after, limit),
         )
     ]
@@ -111,12 +109,17 @@ def pending(database: Database, limit: int, after: str) -> list[ListBlobs]:
 def reset(database: Database, wanted: Callable[[str], bool]) -> int:
     """Set containers back to pending, so that they are listed from the start; how many."""
     names = [(name,) for (name,) in database.rows("SELECT name FROM containers") if wanted(name)]
-    return database.many(_LIST_AGAIN, names)
+    return _list_again(database, names)
 
 
 def has(database: Database, name: str) -> bool:
     """Say whether the account's listing has shown this container."""
     return database.row("SELECT 1 FROM containers WHERE name = ?", (name,)) is not None
+
+
+def _list_again(database: Database, names: Sequence[tuple[str, ...]]) -> int:
+    database.many(_FORGET, names)
+    return database.many(_LIST_AGAIN, names)
 
 
 def _start_over(database: Database, at: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.catalog.counting import add, counted
-from sync_cloud_storage.catalog.places import Wish, rule
+from sync_cloud_storage.catalog.places import Wish, rule, take_free
 from sync_cloud_storage.model import BlobStatus
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.catalog.places import Ruling
-    from sync_cloud_storage.model import Blob, Place
+    from sync_cloud_storage.model import Listed
 
-    Guest = tuple[int, Blob, Place]  # id of the row, what it is, where it would like to go
+    Guest = tuple[int, Listed]  # id of the row, what it is and where it would like to go
 
 CLASHES, HAS_NO_NAME = 1, 2  # sync.refused
 
@@ -59,18 +59,14 @@ class Home(NamedTuple):
 
 def house(database: Database, container: str, new: Sequence[Guest], known: Sequence[Guest], at: str) -> tuple[int, int]:
     """Add the *new* rows, and give the *known* ones another place; how many were added, and their bytes."""
-    rulings, refused = rule(
-        database, [*_wishes(container, known, are_known=True), *_wishes(container, new, are_known=False)]
-    )
+    # Known rows may hold a place, or stand in the way of new ones: then all is decided one by one, they first.
+    left = {row_id for row_id, _ in [*known, *new]} if known else take_free(database, _folds(container, new))
+    rulings, refused = rule(database, _wishes(container, [*known, *new]), left) if left else ({}, {})
     added = _add(database, container, new, rulings, at)
     if known:
-        with counted(database, [row_id for row_id, _, _ in known]):
+        with counted(database, [row_id for row_id, _ in known]):
             database.many(
-                _REHOUSE,
-                [
-                    (*_home(f"{container}/{blob.name}", place, rulings.get(row_id)), at, row_id)
-                    for row_id, blob, place in known
-                ],
+                _REHOUSE, [(*_home(container, row, rulings.get(row_id)), at, row_id) for row_id, row in known]
             )
     if refused:  # rows of earlier times that have not moved yet, and meet a new one
         with counted(database, list(refused)):
@@ -78,12 +74,28 @@ def house(database: Database, container: str, new: Sequence[Guest], known: Seque
     return added
 
 
-def _wishes(container: str, guests: Sequence[Guest], *, are_known: bool) -> list[Wish]:
+def _folds(container: str, new: Sequence[Guest]) -> list[tuple[str, int]]:
+    """The places that these rows would like, for comparing, and whose they would be."""
+    lower = container.lower()
     return [
-        Wish(row_id, container, blob[0], *place[:3], are_known)
-        for row_id, blob, place in guests
-        if not (place.skip_reason or place.error)
+        (f"{lower}/{row[0].lower()}" if row[9] is None else row[9][2], row_id)
+        for row_id, row in new
+        if row[9] is None or row[9][2]
     ]
+
+
+def _wishes(container: str, guests: Sequence[Guest]) -> list[Wish]:
+    return [
+        Wish(row_id, container, row[0], *_place(container, row)[:2])
+        for row_id, row in guests
+        if not (row[9] and (row[9][3] or row[9][4]))
+    ]
+
+
+def _place(container: str, row: Listed) -> tuple[str, str, str, str, str]:
+    """Where it would like to go."""
+    default = f"{container}/{row[0]}"
+    return row[9] or (default, default, default.lower(), "", "")
 
 
 def _add(
@@ -93,19 +105,17 @@ def _add(
     special: list[tuple[Any, ...]] = []
     sizes: dict[str, list[int]] = {"pending": [], "failed": [], "skipped": []}
     pending = sizes["pending"].append
-    for row_id, blob, place in new:
-        name, size, etag, last_modified, md5, headers, metadata, kind, tier = blob
+    for row_id, row in new:
+        name, size, etag, last_modified, md5, headers, metadata, kind, tier, place = row
         columns = (
             row_id, container, name, at, size, etag, last_modified, md5 or None, headers or None, metadata or None,
             tier or None,
         )  # fmt: skip
-        default = f"{container}/{name}"
-        key, path, _, skip_reason, error = place
-        if key == path == default and kind == "BlockBlob" and not (skip_reason or error) and row_id not in rulings:
+        if place is None and kind == "BlockBlob" and row_id not in rulings:
             usual.append(columns)
             pending(size)
             continue
-        home = _home(default, place, rulings.get(row_id))
+        home = _home(container, row, rulings.get(row_id))
         special.append((*columns, None if kind == "BlockBlob" else kind, *home))
         state = "skipped" if home.skip_reason else "failed" if home.azure_status else "pending"
         sizes[state].append(size)
@@ -115,9 +125,10 @@ def _add(
     return len(new), sum(map(sum, sizes.values()))
 
 
-def _home(default: str, place: Place, ruling: Ruling | None) -> Home:
-    """Its columns; NULL where the text is the *default*, or that of the column before."""
-    key, path, _, skip_reason, error = place
+def _home(container: str, row: Listed, ruling: Ruling | None) -> Home:
+    """Its columns; NULL where the text is `container/blob`, or that of the column before."""
+    default = f"{container}/{row[0]}"
+    key, path, _, skip_reason, error = _place(container, row)
     if skip_reason:
         return Home(BlobStatus.PENDING, None, None, None, skip_reason, None)
     if error:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sync_cloud_storage.names import as_file, as_folder, as_twin, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from sync_cloud_storage.catalog.database import Database
 
@@ -29,15 +29,13 @@ DISPLACED = 0  # in places.sync_id: a file's place whose row was given another o
 
 
 class Wish(NamedTuple):
-    """A row that wants a place. `is_known`: the row stood in the catalog before, and may hold a place."""
+    """A row that wants a place."""
 
     id: int
     container: str
     blob: str
     s3_key: str
     nas_path: str
-    nas_fold: str
-    is_known: bool = False
 
 
 class Ruling(NamedTuple):
@@ -47,41 +45,43 @@ class Ruling(NamedTuple):
     error: str
 
 
-def rule(database: Database, wishes: Sequence[Wish]) -> tuple[dict[int, Ruling], dict[int, str]]:
-    """Take places for *wishes*, in their order.
+def take_free(database: Database, wanted: Sequence[tuple[str, int]]) -> set[int]:
+    """Take places for new rows (folded path, id) all at once: those that nobody else has or wants.
+
+    Returns:
+        The rows that are left, for `rule`. All of them, when something about the folders is to be decided first.
+    """
+    left = {row_id for _, row_id in wanted}
+    paths = {path for path, _ in wanted}
+    folders = _folders(paths)
+    if len(paths) < len(wanted) or not folders.isdisjoint(paths):
+        return left
+    known = _holders(database, folders)
+    if any(holder is not None for holder in known.values()):
+        return left
+    database.many("INSERT INTO places (fold) VALUES (?)", [(folder,) for folder in folders - known.keys()])
+    if database.many("INSERT OR IGNORE INTO places VALUES (?, ?)", wanted) == len(wanted):
+        return set()
+    holders = _holders(database, paths)
+    return {row_id for path, row_id in wanted if holders[path] != row_id}
+
+
+def rule(database: Database, wishes: Sequence[Wish], left: Container[int]) -> tuple[dict[int, Ruling], dict[int, str]]:
+    """Take places for those of *wishes* that are *left*, in their order.
 
     Returns:
         By id, the rulings that differ from the wish; and, by id, why rows that had a place are now refused, too.
     """
-    if not wishes:
-        return {}, {}
-    rest = _take_free(database, wishes)
     judge = _Judge(database, wishes)
-    for wish in rest:
-        judge.decide(wish)
+    for wish in wishes:
+        if wish.id in left:
+            judge.decide(wish)
     return judge.rulings(), judge.refused
 
 
 def displace(database: Database, row_id: int, nas_path: str) -> None:
     """Take a row from its place, if it has that one. The place stays taken."""
     database.run("UPDATE places SET sync_id = ? WHERE fold = ? AND sync_id = ?", (DISPLACED, fold(nas_path), row_id))
-
-
-def _take_free(database: Database, wishes: Sequence[Wish]) -> Sequence[Wish]:
-    """Take what nobody else has or wants, all at once; the wishes that are left."""
-    paths = {wish.nas_fold for wish in wishes}
-    folders = _folders(paths)
-    if len(paths) < len(wishes) or not folders.isdisjoint(paths) or any(wish.is_known for wish in wishes):
-        return wishes
-    known = _holders(database, folders)
-    if any(holder is not None for holder in known.values()):
-        return wishes
-    database.many("INSERT INTO places (fold) VALUES (?)", [(folder,) for folder in folders - known.keys()])
-    taken = database.many("INSERT OR IGNORE INTO places VALUES (?, ?)", [(wish.nas_fold, wish.id) for wish in wishes])
-    if taken == len(wishes):
-        return ()
-    holders = _holders(database, paths)
-    return [wish for wish in wishes if holders[wish.nas_fold] != wish.id]
 
 
 def _folders(paths: Iterable[str]) -> set[str]:

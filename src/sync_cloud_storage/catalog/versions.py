@@ -43,7 +43,7 @@ WHERE id = ? AND gone_at_utc IS NOT NULL
 """
 
 _LIST_AGAIN = """
-UPDATE containers SET status = 0, marker = NULL, listed_upto = NULL
+UPDATE containers SET status = 0
 WHERE name = (SELECT container FROM sync WHERE id = ?) AND status <> 0
 """
 

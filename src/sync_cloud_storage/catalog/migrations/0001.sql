@@ -9,8 +9,6 @@ CREATE TABLE containers (
     skip_reason TEXT,                       -- why it is not listed
     last_modified TEXT,
     seen_pass INTEGER,                      -- the last pass over the account that showed it
-    marker TEXT,                            -- where its listing goes on; NULL: at the start
-    listed_upto TEXT,                       -- greatest name that this listing has shown so far
     listed_at_utc TEXT,                     -- when a listing last came to its end
     blobs INTEGER NOT NULL DEFAULT 0,       -- its rows in `sync`, and their bytes
     bytes INTEGER NOT NULL DEFAULT 0,
@@ -112,6 +110,15 @@ CREATE TABLE suspects (
     container TEXT NOT NULL
 );
 CREATE INDEX suspects_of ON suspects (container);
+
+-- Listings that have begun and not ended. A container that has none here is at its start, or done (its status).
+CREATE TABLE listings (
+    container TEXT NOT NULL,
+    prefix TEXT NOT NULL,                   -- of the names that it lists; '': all
+    marker TEXT NOT NULL,                   -- where it goes on; '': at its start
+    upto TEXT NOT NULL,                     -- greatest name that it has shown so far
+    PRIMARY KEY (container, prefix)
+) WITHOUT ROWID;
 
 CREATE TABLE state (
     key TEXT PRIMARY KEY,
