@@ -8,7 +8,7 @@ Azure: listings of containers and blobs with prefix, delimiter, marker and maxre
 files, with nginx's own ETag and Last-Modified in listing and answer; `x-ms-range`, If-Match. S3: PUT and the verbs of
 multipart uploads; what arrives becomes files, and its CRC64NVME, as the headers had it, a line of a log: who measures
 can hold one against the other afterwards. HEAD gives back size and CRC64NVME; a bucket is always there, and always
-lists as empty.
+lists as empty; to remove a bucket forgets the objects of all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 from email.utils import formatdate
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MODIFIED_AT = 1_700_000_000  # of every blob; seconds since 1970
 _STRETCH = 1 << 20
+_AT_80 = "127.0.0.80"  # its port 80 is taken by nobody who listens on 127.0.0.1 alone
 _SHARED_MIB = 512  # for what S3 remembers of objects: some 200 bytes each
 
 
@@ -46,6 +48,8 @@ class FastCloud(NamedTuple):
     Args:
         azure: The blob service.
         s3: The S3 service.
+        s3_at_80: The same at the port that needs no name, for a client that knows no other (the CRT of AWS CLI 2.9);
+            None where this process may not listen there.
         objects: What arrived: bucket/key is a file, or after a multipart upload a folder of numbered parts.
         arrivals: A line for each request to S3: verb, status, address, `x-amz-checksum-crc64nvme` or `-`. Whole 200 ms
             after the last request.
@@ -54,6 +58,7 @@ class FastCloud(NamedTuple):
 
     azure: AzureAt
     s3: S3At
+    s3_at_80: S3At | None
     objects: Path
     arrivals: Path
     moments: Path
@@ -143,7 +148,7 @@ def running(
         made = Certificate.made(tls, HOST)
         ca_file = str(made.authority)
         secure = f"ssl_certificate {made.chain}; ssl_certificate_key {made.chain};"
-    s3_port = 0
+    s3_port, at_80 = 0, not tls and _may_listen_at_80()
 
     def command(port: int) -> list[str]:
         nonlocal s3_port
@@ -162,6 +167,7 @@ def running(
             "ACCOUNT": ACCOUNT,
             "AZURE_PORT": str(port),
             "S3_PORT": str(s3_port),
+            "ALSO": f"listen {_AT_80}:80 backlog=4096 reuseport;" if at_80 else "",
             "SSL": "ssl" if tls else "",
             "MOMENTS": f"{folder}/moments.log moments" if moments else "off",
             "CERTIFICATE": secure,
@@ -177,7 +183,18 @@ def running(
         log = folder / "nginx.log"
         azure = AzureAt(f"{scheme}://{HOST}:{port}/{ACCOUNT}", ACCOUNT, new_account_key(), log, ca_file)
         s3 = S3At(f"{scheme}://{HOST}:{s3_port}", *new_s3_keys(), log=log, ca_file=ca_file)
-        yield FastCloud(azure, s3, folder / "objects", folder / "arrivals.log", folder / "moments.log")
+        plain = s3._replace(url=f"http://{_AT_80}") if at_80 else None
+        yield FastCloud(azure, s3, plain, folder / "objects", folder / "arrivals.log", folder / "moments.log")
+
+
+def _may_listen_at_80() -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_AT_80, 80))
+        except OSError:
+            return False
+    return True
 
 
 def _modules(nginx: str) -> Path:

@@ -180,6 +180,10 @@ local function bucket(method, query)
     if method == "GET" then
         return s3("ListBucketResult", "<KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>")
     end
+    if method == "DELETE" then                     -- who removed the files wants the rest forgotten, too
+        objects:flush_all()
+        return ngx.exit(204)
+    end
     ngx.header["x-amz-bucket-region"] = "us-east-1"
     return answer(200, "")
 end
@@ -250,12 +254,17 @@ function cloud.s3()
         return bucket(method, ngx.req.get_uri_args())
     end
     local query = ngx.var.args and ngx.req.get_uri_args() or {}
-    if method == "PUT" then return put(key, ngx.req.get_headers(), query) end
+    local headers = ngx.req.get_headers()
+    if headers["if-none-match"] then
+        if objects:get(key) then return cloud.no(412, "PreconditionFailed") end
+        ngx.req.clear_header("If-None-Match")      -- or nginx takes it for a question about its answer: 304
+    end
+    if method == "PUT" then return put(key, headers, query) end
     if method == "HEAD" then return head(key) end
     if method == "POST" and query.uploads then
         return s3("InitiateMultipartUploadResult", "<UploadId>" .. ngx.var.request_id .. "</UploadId>")
     end
-    if method == "POST" and query.uploadId then return complete(key, ngx.req.get_headers(), query.uploadId) end
+    if method == "POST" and query.uploadId then return complete(key, headers, query.uploadId) end
     if method == "GET" and query.uploadId then return s3("ListPartsResult", "<IsTruncated>false</IsTruncated>") end
     if method == "DELETE" then
         objects:delete(key)
