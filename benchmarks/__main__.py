@@ -28,7 +28,7 @@ def main() -> int:
     wish = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    wish.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(known))
+    wish.add_argument("chosen", nargs="*", metavar="ROW", help=", ".join(known))
     wish.add_argument("--full", action="store_true", help="the sizes that count, at least five rounds")
     wish.add_argument("--rounds", type=int, help=f"{SHORT_ROUNDS}; {FULL_ROUNDS} in the full form")
     for name in options:
@@ -46,10 +46,10 @@ def main() -> int:
         for row in ROWS if asked.list else ():
             print(f"{row.name:<20} {row.work.format(**{name: size[1] for name, size in row.sizes.items()})}")
         return 0
-    if unknown := set(asked.rows) - known.keys():
+    if unknown := set(asked.chosen) - known.keys():
         wish.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave by the same door as Ctrl-C: servers and files go
-    chosen = [row for row in ROWS if not asked.rows or row.name in asked.rows]
+    chosen = [row for row in ROWS if not asked.chosen or row.name in asked.chosen]
     own = {name: getattr(asked, name) for name in options if getattr(asked, name)}
     rounds = asked.rounds or (FULL_ROUNDS if asked.full else SHORT_ROUNDS)
     try:

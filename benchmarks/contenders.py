@@ -60,22 +60,19 @@ class Home:
     Args:
         folder: Made when it is missing.
         tool: scs.
-        cloud: The services; another one may serve the same data later.
+        cloud: The services.
     """
 
     def __init__(self, folder: Path, tool: Tool, cloud: FastCloud) -> None:
         self.folder = folder
         self.nas = folder / "nas"
         self.catalog = folder / "storage.sqlite"
-        self._tool = tool
-        self.nas.mkdir(parents=True, exist_ok=True)
-        self.serve(cloud)
-
-    def serve(self, cloud: FastCloud) -> None:
-        """Work with these services from now on."""
+        self.account = cloud.azure.url
         own = {"AWS_BUCKET": BUCKET, "MEDIA_FOLDER": "nas", "DB_FILE": self.catalog.name}
         authority = {"SSL_CERT_FILE": cloud.azure.ca_file} if cloud.azure.ca_file else {}
         self.env = {**environment(), **cloud.azure.env, **cloud.s3.env, **own, **authority}
+        self._tool = tool
+        self.nas.mkdir(parents=True, exist_ok=True)
 
     def command(self, *words: str) -> list[str]:
         """The command line of a verb."""

@@ -123,22 +123,24 @@ class Lab:
         for recipe in self._sets.keys() - recipes:
             shutil.rmtree(self._sets.pop(recipe).path.parent)
 
-    def filled(self, rows: int, recipe: Recipe, new_home: Callable[[], Home]) -> Home:
+    def filled(self, rows: int, recipe: Recipe, account: str, new_home: Callable[[], Home]) -> Home:
         """A home whose catalog has that many rows, all downloaded but those of a data set.
 
         Args:
             rows: In all.
             recipe: Of what is pending.
+            account: Where the account is that the catalog must belong to; empty: no matter.
             new_home: Makes a home when there is none of this kind yet; it is kept for the next row.
         """
         key = (rows, recipe)
-        if key not in self._homes:
+        home = self._homes.get(key)
+        if home is None or account not in {"", home.account}:
             home = new_home()
             home.scs("init")
             home.scs("sync")
             _fill(home.catalog, rows, self.data(recipe).blobs)
             self._homes[key] = home
-        return self._homes[key]
+        return home
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -22,7 +22,7 @@ _AT = "2026-11-23T03:18:30Z"
 
 def restart(at: Stage, folder: Path) -> Turn:
     """From the start of `scs download` until nginx has answered the first blob; then it is killed, as by a reboot."""
-    home = _home(at, at.sizes["rows"])
+    home = _home(at, at.sizes["rows"], at.cloud.azure.url)
     before = at.cloud.moments.stat().st_size if at.cloud.moments.exists() else 0
     with (folder / "said.txt").open("wb") as said:
         began = time.time()
@@ -51,7 +51,7 @@ def memory(at: Stage, _folder: Path) -> Turn:
     took, (small, large) = {}, (at.sizes["rows"], at.sizes["more_rows"])
     mine = _share(at)
     for rows in (small, large):
-        home = _home(at, rows)
+        home = _home(at, rows, at.cloud.azure.url)
         words = [word for number in mine for word in ("--container", f"asset-{number:04}")]
         took[f"scs download at {rows:,} rows"] = home.scs("download", *words)
         home.check(failed=0, blobs=rows)
@@ -68,7 +68,7 @@ def update(at: Stage, _folder: Path) -> Turn:
     """Settle the same number of uploads in a small catalog and in a large one, in groups as a run does."""
     took, count = {}, at.sizes["updates"]
     for rows in (at.sizes["rows"], at.sizes["more_rows"]):
-        home = _home(at, rows)
+        home = _home(at, rows, account="")
         os.sync()
         with Catalog.open(home.catalog, lambda: datetime.now(UTC)) as catalog:
             tasks = catalog.pending_uploads(0, count, 1 << 40)
@@ -82,7 +82,5 @@ def update(at: Stage, _folder: Path) -> Turn:
     return took
 
 
-def _home(at: Stage, rows: int) -> Home:
-    home = at.lab.filled(rows, at.recipe, lambda: Home(at.lab.disk_folder(), at.tool, at.cloud))
-    home.serve(at.cloud)
-    return home
+def _home(at: Stage, rows: int, account: str) -> Home:
+    return at.lab.filled(rows, at.recipe, account, lambda: Home(at.lab.disk_folder(), at.tool, at.cloud))

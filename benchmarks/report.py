@@ -51,16 +51,12 @@ def _claim(result: dict[str, Any], claim: dict[str, Any]) -> str:
 
 def _figures(result: dict[str, Any]) -> list[str]:
     machine, count = result["machine"], result["sizes"]["rounds"]
-    lines = [
-        "",
-        f"### {result['row']}",
-        f"{result['work'][0].upper()}{result['work'][1:]}. `{result['command']}`, {result['at_utc'][:10]}: {count} rounds, "
-        f"{machine['processors']} processors, {machine['memory_gib']} GiB, files on {machine['files']}, load before "
-        f"{result['load_before']}, {result['steal_s']} s stolen in {result['minutes']} minutes.",
-        "",
-        "| | seconds | CPU seconds | peak MiB | a second | does |",
-        "|---|---|---|---|---|---|",
-    ]
+    when = f"`{result['command']}`, {result['at_utc'][:10]}: {count} rounds in {result['minutes']} minutes"
+    where = f"{machine['processors']} processors, {machine['memory_gib']} GiB, files on {machine['files']}"
+    noise = f"load before {result['load_before']}, {result['steal_s']} s stolen"
+    lines = ["", f"### {result['row']}", f"{result['work'][0].upper()}{result['work'][1:]}."]
+    lines += [f"{when}; {where}; {noise}.", "", "| | seconds | CPU seconds | peak MiB | a second | does |"]
+    lines += ["|---|---|---|---|---|---|"]
     for stage, median in result["medians"].items():
         peak = f"{median['peak_mib']:,.0f}" if median["peak_mib"] else ""
         cpu = f"{median['cpu_s']:,.2f}" if median["cpu_s"] else ""

@@ -33,7 +33,8 @@ def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: st
     load, steal, at = os.getloadavg()[0], steal_s(), datetime.now(UTC)
     need = 0 if recipe.kind == "listing" else max(data.size_bytes, data.blobs * 4096)
     with _folder(lab, row.copies * need) as shared:
-        (shared / "server").mkdir()
+        for name in ("server", "tls"):
+            (shared / name).mkdir()
         tls = shared / "tls" if row.tls else None
         with nginx.running(shared / "server", data.path, tls=tls, moments=row.moments) as cloud:
             stages = {
