@@ -30,7 +30,7 @@ def rewrite() -> None:
 
 def tables(found: list[dict[str, Any]]) -> str:
     """The claims in one table, then a table of figures for each row."""
-    lines = ["", "| work | ours / against | reached | in CPU | asked | |", "|---|---|---|---|---|---|"]
+    lines = ["", "| work | what is compared | measured | in CPU seconds | asked for | |", "|---|---|---|---|---|---|"]
     for result in found:
         lines += [_claim(result, claim) for claim in result["claims"]]
     for result in found:
@@ -41,7 +41,7 @@ def tables(found: list[dict[str, Any]]) -> str:
 def _claim(result: dict[str, Any], claim: dict[str, Any]) -> str:
     value, also = claim["value"], claim["also_value"]
     unit = "x" if claim["theirs"] else {"seconds": " s", "peak_mib": " MiB"}[claim["figure"]]
-    against = f"{claim['ours']} / {claim['theirs']}" if claim["theirs"] else claim["ours"]
+    against = f"{claim['theirs']} : {claim['ours']}" if claim["theirs"] else claim["ours"]
     asked = f"at least {claim['at_least']:g}" if claim["at_least"] else f"at most {claim['at_most']:g}"
     told = "" if value is None else f"{value:g}{unit}" + (f" (with the listing {also:g}x)" if also else "")
     cpu = f"{claim['cpu']:g}x" if claim["cpu"] and claim["figure"] == "seconds" else ""
@@ -62,7 +62,7 @@ def _figures(result: dict[str, Any]) -> list[str]:
         cpu = f"{median['cpu_s']:,.2f}" if median["cpu_s"] else ""
         does = result["does"].get(stage.split()[0], "")
         lines.append(
-            f"| {stage} | {median['seconds']:,.2f} | {cpu} | {peak} | {_rate(result, median['seconds'])} | {does} |"
+            f"| `{stage}` | {median['seconds']:,.2f} | {cpu} | {peak} | {_rate(result, median['seconds'])} | {does} |"
         )
     lines += [
         f"| {tool} | | | | | did not take part: {note.splitlines()[0]} |" for tool, note in result["notes"].items()

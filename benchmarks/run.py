@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Rounds = dict[str, dict[int, Took]]  # by stage, then by round
 
 
-def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: str) -> dict[str, Any]:
+def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: str, *, is_full: bool) -> dict[str, Any]:
     """Measure one row, print each turn, and give what `results/` keeps."""
     recipe = row.recipe(sizes)
     data = lab.data(recipe)
@@ -44,7 +44,7 @@ def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: st
             }
             for number in range(sizes["rounds"]):
                 for entry, stage in stages.items():
-                    if entry.tool in notes:
+                    if entry.tool in notes or (entry.is_slow and number and not is_full):
                         continue
                     try:
                         with _folder(lab, need) as folder:
