@@ -42,7 +42,7 @@ def page(number: int, size: int, version: str) -> BlobsPage:
     """One page of an account with containers of four pages."""
     container = f"asset-{hashlib.md5(b'%d' % (number // PAGES_IN_CONTAINER), usedforsecurity=False).hexdigest()}"
     placement = Placement()
-    blobs = (
+    blobs = [
         Blob(
             f"{number:06}-5333da2bde123309c900c0784f64b73569bba04-02461720_H264_1800kbps_{row:05}.mp4",
             1_000_000 + row,
@@ -53,13 +53,13 @@ def page(number: int, size: int, version: str) -> BlobsPage:
             tier="Hot",
         )
         for row in range(size)
-    )
+    ]
     index = number % PAGES_IN_CONTAINER
-    return BlobsPage(
+    return BlobsPage.of(
         container,
         str(index) if index else "",
         str(index + 1) if index + 1 < PAGES_IN_CONTAINER else "",
-        tuple((blob, placement.place(container, blob)) for blob in blobs),
+        zip(blobs, placement.places(container, blobs), strict=True),
     )
 
 

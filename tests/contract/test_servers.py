@@ -111,9 +111,10 @@ def test_azurite_is_installed_once() -> None:
     assert subprocess.run([node, script, "--version"], capture_output=True, text=True, check=True).stdout == "3.35.0\n"
 
 
-def test_the_pins_name_no_address_of_a_download() -> None:
+@pytest.mark.parametrize("folder", ["tests/servers", "benchmarks"])
+def test_the_pins_name_no_address_of_a_download(folder: str) -> None:
     """The lock file holds hashes, so that every registry mirror will do."""
-    pins = json.loads((install.HERE / "package-lock.json").read_text())["packages"]
+    pins = json.loads((install.HERE.parents[1] / folder / "package-lock.json").read_text())["packages"]
     packages = {name: pin for name, pin in pins.items() if name}
     assert packages
     assert all("integrity" in pin and "resolved" not in pin for pin in packages.values())
@@ -291,7 +292,10 @@ def test_the_fast_cloud_serves_what_was_made_for_it(tmp_path: Path) -> None:
             assert (part.status, part.body) == (206, whole.body[40:])
             assert account.ask("GET", "box-1", "gone").headers["x-ms-error-code"] == "BlobNotFound"
         with clients.boto(fast.s3) as client:
-            client.put_object(Bucket="target", Key="a/b", Body=b"123456789", ChecksumAlgorithm="CRC64NVME")
+            put = {"Bucket": "target", "Key": "a/b", "Body": b"123456789", "ChecksumAlgorithm": "CRC64NVME"}
+            client.put_object(**put, IfNoneMatch="*")
+            with pytest.raises(client.exceptions.ClientError, match="PreconditionFailed"):
+                client.put_object(**put, IfNoneMatch="*")
             head = client.head_object(Bucket="target", Key="a/b", ChecksumMode="ENABLED")
         assert (head["ContentLength"], head["ChecksumCRC64NVME"]) == (9, "rosUhgp5mIg=")
         assert (fast.objects / "target/a/b").read_bytes() == b"123456789"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from benchmarks import report
+from benchmarks.rows import ROWS
 from sync_cloud_storage.cli.verbs import APP
 from sync_cloud_storage.settings.table import TABLE
 
@@ -125,6 +127,17 @@ def test_named_files_exist() -> None:
     named = re.findall(r"`((?:scripts|docs|tests|benchmarks|src)/[\w./-]+)`", _README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_figures_on_the_page_are_those_of_the_results() -> None:
+    """What docs/benchmarks.md shows between its markers is made from benchmarks/results; `scripts/bench --table`."""
+    assert f"{report.BEGIN}\n{report.tables(report.results())}\n{report.END}" in report.PAGE.read_text()
+
+
+def test_every_row_of_the_benchmarks_is_explained() -> None:
+    """A row that `scripts/bench --list` shows has its line on the page."""
+    page = report.PAGE.read_text().replace(report.tables(report.results()), "")
+    assert [row.name for row in ROWS if f"`{row.name}`" not in page] == []
 
 
 def test_the_installed_command_is_ours() -> None:

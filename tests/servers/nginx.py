@@ -6,8 +6,9 @@ are Azurite, rclone and the strict cloud.
 
 Azure: listings of containers and blobs with prefix, delimiter, marker and maxresults, in pages of 5,000; blobs are
 files, with nginx's own ETag and Last-Modified in listing and answer; `x-ms-range`, If-Match. S3: PUT and the verbs of
-multipart uploads; bodies go to files below `objects/`; HEAD gives back size and CRC64NVME as the upload's headers had
-them; a bucket is always there, and always lists as empty.
+multipart uploads; what arrives becomes files, and its CRC64NVME, as the headers had it, a line of a log: who measures
+can hold one against the other afterwards. HEAD gives back size and CRC64NVME; a bucket is always there, and always
+lists as empty; to remove a bucket forgets the objects of all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 from email.utils import formatdate
 from pathlib import Path
@@ -36,15 +38,30 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MODIFIED_AT = 1_700_000_000  # of every blob; seconds since 1970
 _STRETCH = 1 << 20
+_AT_80 = "127.0.0.80"  # its port 80 is taken by nobody who listens on 127.0.0.1 alone
 _SHARED_MIB = 512  # for what S3 remembers of objects: some 200 bytes each
 
 
 class FastCloud(NamedTuple):
-    """Where it is, and the folder in which objects arrive."""
+    """Where it is, and where to see what happened.
+
+    Args:
+        azure: The blob service.
+        s3: The S3 service.
+        s3_at_80: The same at the port that needs no name, for a client that knows no other (the CRT of AWS CLI 2.9);
+            None where this process may not listen there.
+        objects: What arrived: bucket/key is a file, or after a multipart upload a folder of numbered parts.
+        arrivals: A line for each request to S3: verb, status, address, `x-amz-checksum-crc64nvme` or `-`. Whole 200 ms
+            after the last request.
+        moments: A line for each answer of Azure: seconds since 1970, verb, status, address. Only where asked for.
+    """
 
     azure: AzureAt
     s3: S3At
+    s3_at_80: S3At | None
     objects: Path
+    arrivals: Path
+    moments: Path
 
 
 def binary() -> str:
@@ -59,13 +76,17 @@ def binary() -> str:
     return found
 
 
-def make_blobs(data: Path, blobs: Iterable[tuple[str, str, int]], *, with_files: bool = True) -> int:
+def make_blobs(
+    data: Path, blobs: Iterable[tuple[str, str, int]], *, with_files: bool = True, alike: bool = False
+) -> int:
     """Make what `running` serves: files of random bytes and their listings; how many bytes in all.
 
     Args:
         data: A new folder, on tmpfs for a fair measurement.
-        blobs: Container, name (plain ASCII: no tab, line feed or dot segment), size in bytes.
+        blobs: Container, name (plain ASCII: no tab, line feed, quote or dot segment; two names differ by more than
+            upper and lower case), size in bytes.
         with_files: Otherwise the blobs can be listed but not read, and 1,000,000 of them fit everywhere.
+        alike: Blobs of one size are one file under many names: 20 GB of them fit everywhere, too.
     """
     by_container: dict[str, list[tuple[str, int]]] = {}
     for container, name, size in blobs:
@@ -74,7 +95,8 @@ def make_blobs(data: Path, blobs: Iterable[tuple[str, str, int]], *, with_files:
         (data / folder).mkdir(parents=True)
     total = serial = 0
     date = formatdate(MODIFIED_AT, usegmt=True)
-    with (data / "containers").open("w") as listed:
+    first_of: dict[int, tuple[Path, str]] = {}
+    with (data / "containers").open("w") as listed, (data / "md5").open("w") as md5s:
         for container in sorted(by_container):
             listed.write(f"{container}\t{_container_row(container, date)}\n")
             with (data / "index" / container).open("w") as index, (data / "rows" / container).open("w") as rows:
@@ -82,18 +104,28 @@ def make_blobs(data: Path, blobs: Iterable[tuple[str, str, int]], *, with_files:
                 for name, size in sorted(by_container[container]):
                     serial += 1
                     path = data / "blobs" / container / name
-                    md5 = _write(path, size, serial) if with_files else ""
+                    if not with_files:
+                        md5 = _in_base64(hashlib.md5(b"%d" % serial, usedforsecurity=False).digest())
+                    elif alike and size in first_of:
+                        md5 = _link(path, *first_of[size])
+                    else:
+                        md5 = _write(path, size, serial)
+                        first_of[size] = path, md5
+                    if with_files:
+                        md5s.write(f'"/{ACCOUNT}/{container}/{name}" {md5};\n')
                     row = _blob_row(name, size, md5, date)
-                    index.write(f"{start}\t{md5}\t{name}\n")
+                    index.write(f"{start}\t{name}\n")
                     rows.write(row)
                     start += len(row)
                     total += size
-                index.write(f"{start}\n")
+                index.write(f"{start}\t\n")
     return total
 
 
 @contextlib.contextmanager
-def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = None) -> Iterator[FastCloud]:
+def running(
+    folder: Path, data: Path, *, workers: int = 1, tls: Path | None = None, moments: bool = False
+) -> Iterator[FastCloud]:
     """Serve what `make_blobs` made in *data*.
 
     Args:
@@ -101,6 +133,7 @@ def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = No
         data: From `make_blobs`.
         workers: Processes of nginx.
         tls: A folder for certificates; the addresses then begin with https.
+        moments: Write down when each request to Azure was answered; see `FastCloud.moments`.
 
     Raises:
         FileNotFoundError: There is no nginx with Lua.
@@ -115,7 +148,7 @@ def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = No
         made = Certificate.made(tls, HOST)
         ca_file = str(made.authority)
         secure = f"ssl_certificate {made.chain}; ssl_certificate_key {made.chain};"
-    s3_port = 0
+    s3_port, at_80 = 0, not tls and _may_listen_at_80()
 
     def command(port: int) -> list[str]:
         nonlocal s3_port
@@ -134,7 +167,9 @@ def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = No
             "ACCOUNT": ACCOUNT,
             "AZURE_PORT": str(port),
             "S3_PORT": str(s3_port),
+            "ALSO": f"listen {_AT_80}:80 backlog=4096 reuseport;" if at_80 else "",
             "SSL": "ssl" if tls else "",
+            "MOMENTS": f"{folder}/moments.log moments" if moments else "off",
             "CERTIFICATE": secure,
         }
         text = (HERE / "nginx.conf.in").read_text()
@@ -148,7 +183,18 @@ def running(folder: Path, data: Path, *, workers: int = 1, tls: Path | None = No
         log = folder / "nginx.log"
         azure = AzureAt(f"{scheme}://{HOST}:{port}/{ACCOUNT}", ACCOUNT, new_account_key(), log, ca_file)
         s3 = S3At(f"{scheme}://{HOST}:{s3_port}", *new_s3_keys(), log=log, ca_file=ca_file)
-        yield FastCloud(azure, s3, folder / "objects")
+        plain = s3._replace(url=f"http://{_AT_80}") if at_80 else None
+        yield FastCloud(azure, s3, plain, folder / "objects", folder / "arrivals.log", folder / "moments.log")
+
+
+def _may_listen_at_80() -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_AT_80, 80))
+        except OSError:
+            return False
+    return True
 
 
 def _modules(nginx: str) -> Path:
@@ -168,7 +214,17 @@ def _write(path: Path, size: int, serial: int) -> str:
             file.write(piece)
             left, block = left - len(piece), block + 1
     os.utime(path, (MODIFIED_AT, MODIFIED_AT))
-    return base64.b64encode(md5.digest()).decode()
+    return _in_base64(md5.digest())
+
+
+def _link(path: Path, file: Path, md5: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.hardlink_to(file)
+    return md5
+
+
+def _in_base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
 
 
 _NOISE = random.Random(2019).randbytes(_STRETCH)
