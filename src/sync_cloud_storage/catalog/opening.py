@@ -2,7 +2,8 @@
 
 Whether a file can be believed is looked at before anything is written to it:
 
-* up to `SMALL_BYTES` it is checked in full each time (`integrity_check`, some tens of milliseconds);
+* up to `SMALL_BYTES` it is checked in full each time (`integrity_check`, the schema, every text; some tens of
+  milliseconds);
 * up to `MEDIUM_BYTES` it gets a `quick_check` (a tenth of a second or two) after a run that did not close it;
 * beyond, no check that a person would have to wait for: SQLite itself notices most damage where it meets it, and that
   ends the run as `CATALOG-CORRUPT`. `Catalog.check` looks at everything, however long it takes.
@@ -11,7 +12,9 @@ Whether a file can be believed is looked at before anything is written to it:
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -260,6 +263,28 @@ def _inspect(database: Database, *, after_crash: bool) -> None:
     if found != ("ok",):
         said = str(found[0]).removeprefix("*** in database main ***") if found else "its check gives no answer"
         raise corrupt(database.path, " ".join(said.split()))
+    if size <= SMALL_BYTES:
+        _read_through(database)
+
+
+def _read_through(database: Database) -> None:
+    """Find what SQLite's own check does not look for: names in the schema, and bytes that are no text."""
+    tables = [name for (name,) in database.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    if _number(database, "PRAGMA user_version") == NEWEST:
+        lost = _expected_schema() - set(database.rows("SELECT type, name, sql FROM sqlite_schema"))
+        if lost:
+            raise corrupt(database.path, f"its {' '.join(min(lost)[:2])} is not what this program made")
+    for table in tables:
+        for _ in database.each(f'SELECT * FROM "{table.replace(chr(34), chr(34) * 2)}"'):  # noqa: S608 - a name, quoted
+            pass
+
+
+@cache
+def _expected_schema() -> frozenset[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript("".join(_sql(f"{number:04}.sql") for number in range(1, NEWEST + 1)))
+        found = fresh.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+        return frozenset((kind, name, sql) for kind, name, sql in found)
 
 
 def _migrate(database: Database, version: int, now: Callable[[], datetime]) -> None:
