@@ -8,7 +8,7 @@ nothing is out and no feed has anything left. It knows nothing of requests or fi
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from itertools import count, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 HELPINGS = 4  # a worker's window is filled in so many; fewer tasks than that are not worth a message
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
+SETTLE_ROWS = 10_000  # of pages, in one transaction
 TROUBLES_KEPT = 20
 # One blob's own trouble, or everybody's: the network's, the service's, a right that is missing. So many of them in a
 # row, and nothing that went through on that leg, are the environment's fault.
@@ -139,6 +140,7 @@ class Run:
         self._load: list[Counter[int]] = [Counter() for _ in range(executor.workers)]
         self._lanes = [0] * executor.workers
         self._pending: list[Result] = []
+        self._has_pages = False  # of blobs, among the pending results
         self._over: list[tuple[Task, Feed]] = []
         self._replans: Counter[int] = Counter()
         self._doubted: dict[int, Failed] = {}  # failures that are not written down yet
@@ -172,6 +174,8 @@ class Run:
                 return
             for worker, report in self._executor.receive(SETTLE_EVERY_S):
                 self._hear(worker, report)
+            if self._has_pages and self._drain_by is None:
+                self._supply_once(feeds)  # the workers go on while pages are written
             self._settle_when_due(feeds)
             for message in self._tick(sum(map(len, self._hands)), sum(self._lanes)):
                 for worker in range(self._executor.workers):
@@ -233,6 +237,7 @@ class Run:
                 self._stopped = self._stopped or result
             else:
                 self._pending.append(result)
+                self._has_pages = self._has_pages or isinstance(result, BlobsPage)
         hands, load = self._hands[worker], self._load[worker]
         for ticket in report.over:
             task, feed = hand = hands.pop(ticket)
@@ -243,18 +248,18 @@ class Run:
 
     def _settle_when_due(self, feeds: Feeds) -> None:
         waited = self._clock() - self._settled_at
-        if self._pending and (len(self._pending) >= SETTLE_RESULTS or waited >= SETTLE_EVERY_S or not any(self._hands)):
+        is_due = self._has_pages or waited >= SETTLE_EVERY_S or not any(self._hands)
+        if self._pending and (is_due or len(self._pending) >= SETTLE_RESULTS):
             self._settle(feeds)
 
     def _settle(self, feeds: Feeds) -> None:
-        """Commit what came back: pages one by one, all else in one transaction."""
+        """Commit what came back: pages in groups, all else in one transaction."""
         rows: list[Any] = []
         given_up: list[Any] = []
         for kind, some in groupby(self._pending, type):
             group: list[Any] = list(some)
             if kind in _LISTED:
-                for result in group:
-                    self._settle_listing(result, feeds)
+                self._settle_listings(group, feeds)
                 continue
             if kind is Failed:
                 group = self._doubt(group)
@@ -267,11 +272,23 @@ class Run:
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
         self._pending.clear()
+        self._has_pages = False
         for task, feed in self._over:
             if not self._doubted or getattr(task, "id", None) not in self._doubted:  # else it is tried again and again
                 feed.back(task)
         self._over.clear()
         self._settled_at = self._clock()
+
+    def _settle_listings(self, results: Sequence[ContainersPage | BlobsPage | ContainerFailed], feeds: Feeds) -> None:
+        """Small pages share a transaction, since each one waits for the disk at its end."""
+        left = deque(results)
+        while left:
+            with self._catalog.together():
+                rows = 0
+                while left and rows < SETTLE_ROWS:
+                    result = left.popleft()
+                    rows += result.blob_count if isinstance(result, BlobsPage) else 0
+                    self._settle_listing(result, feeds)
 
     def _settle_listing(self, result: ContainersPage | BlobsPage | ContainerFailed, feeds: Feeds) -> None:
         match result:

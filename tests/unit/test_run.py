@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -33,12 +34,12 @@ from sync_cloud_storage.model import (
     Upload,
     Uploaded,
 )
-from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, TROUBLES_KEPT, Rules, Run, Tally
+from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, SETTLE_ROWS, TROUBLES_KEPT, Rules, Run, Tally
 from sync_cloud_storage.worker import Batch, Drain, Rate, Report
 from tests.unit.telling import Time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.model import Result, Task
@@ -56,6 +57,7 @@ class Books:
         self.step = dict.fromkeys(ids, "download")
         self.commits: list[list[Any]] = []
         self.pages: list[Any] = []
+        self.groups: list[int] = []  # pages that were committed as one
         self.containers: list[str] = []
 
     @property
@@ -84,6 +86,13 @@ class Books:
         """Commit a page of a container."""
         self.pages.append((page, is_live))
         return PageOutcome(page.blob_count, 0, 0, ())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit what is settled inside as one."""
+        before = len(self.pages)
+        yield
+        self.groups.append(len(self.pages) - before)
 
     def settle_container_failed(self, failed: ContainerFailed) -> None:
         """Commit a failure."""
@@ -335,6 +344,22 @@ def test_account_and_containers_are_listed() -> None:
         ("2", "", True),
     ]
     assert (tally.listed, tally.added, tally.failed) == (3, 3, 1)
+
+
+def test_small_pages_are_committed_together() -> None:
+    """Pages that came together share a transaction, up to a limit of rows; none waits for more to come."""
+    books = Books()
+    books.containers = [f"c{number}" for number in range(6)]
+    rows = [(Blob(f"{number}", 1, "e", AT), None) for number in range(SETTLE_ROWS // 2)]
+
+    def answers(task: Task) -> list[Result]:
+        assert isinstance(task, ListBlobs)
+        return [BlobsPage.of(task.container, "", "", rows if task.container == "c0" else rows[:1])]
+
+    tally = run(books, Crew(answers), Feeds(listings=Listings(books.catalog, lambda _: True)))
+    assert len(books.pages) == 6
+    assert max(books.groups) > 1
+    assert tally.listed == SETTLE_ROWS // 2 + 5
 
 
 # ------------------------------------------------------------------------------------------------------------- checking

@@ -1,6 +1,7 @@
 """The catalog's verbs.
 
-Each public method is one transaction: when it returns, what it did is durable; when it raises, nothing was done. All
+Each public method is one transaction: when it returns, what it did is durable; when it raises, nothing was done
+(`together` makes one of several). All
 raise `EnvironmentFault` when the file cannot be used (`CATALOG-CORRUPT`, `CATALOG-IO`) and `CatalogBusy` when another
 program holds it for longer than half a minute. One process, one thread.
 """
@@ -17,6 +18,7 @@ from sync_cloud_storage.catalog.state import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -191,6 +193,10 @@ class Catalog:
         return containers.has(self._database, name)
 
     # --------------------------------------------------------------------------------------------------- blobs
+
+    def together(self) -> AbstractContextManager[None]:
+        """One transaction for all that is called inside: it is durable, or was not done, when this is left."""
+        return self._database.atomic()
 
     def settle_blobs_page(self, page: BlobsPage, *, is_live: bool) -> PageOutcome:
         """Write a page of a container, and where its listing goes on.
