@@ -118,7 +118,7 @@ ROWS = (
     Row(
         "list_one",
         "list {blobs:,} blobs of {containers:,} container",
-        {"blobs": (100_000, 1_000_000), "containers": (1, 1)},
+        {"blobs": (50_000, 1_000_000), "containers": (1, 1)},
         _listing,
         (
             Entry("scs", who.scs_sync, "into a new catalog, with every property, key and NAS path; durable"),
@@ -130,7 +130,7 @@ ROWS = (
     Row(
         "list_many",
         "list {blobs:,} blobs of {containers:,} containers",
-        {"blobs": (100_000, 1_000_000), "containers": (200, 2_000)},
+        {"blobs": (50_000, 1_000_000), "containers": (100, 2_000)},
         _listing,
         (
             Entry("scs", who.scs_sync, "into a new catalog, with every property, key and NAS path; durable"),
@@ -141,7 +141,7 @@ ROWS = (
     Row(
         "relist",
         "nothing changed: list {blobs:,} blobs of {containers:,} containers again",
-        {"blobs": (100_000, 1_000_000), "containers": (200, 2_000)},
+        {"blobs": (50_000, 1_000_000), "containers": (100, 2_000)},
         _listing,
         (
             Entry("scs", who.scs_resync, "`--all`; compares every property, marks what is gone; durable"),
@@ -152,7 +152,7 @@ ROWS = (
     Row(
         "download_small",
         "download {blobs:,} blobs of {size:,} bytes",
-        {"blobs": (20_000, 100_000), "size": (SMALL, SMALL)},
+        {"blobs": (10_000, 100_000), "size": (SMALL, SMALL)},
         _equal,
         _DOWN,
         _fixed(
@@ -163,7 +163,7 @@ ROWS = (
     Row(
         "download_small_tls",
         "download {blobs:,} blobs of {size:,} bytes over TLS",
-        {"blobs": (20_000, 100_000), "size": (SMALL, SMALL)},
+        {"blobs": (10_000, 100_000), "size": (SMALL, SMALL)},
         _equal,
         _DOWN[:2],
         _fixed(Claim("scs download", "rclone copy", 2, also="scs sync + download")),
@@ -172,7 +172,7 @@ ROWS = (
     Row(
         "upload_small",
         "upload {blobs:,} files of {size:,} bytes",
-        {"blobs": (10_000, 100_000), "size": (SMALL, SMALL)},
+        {"blobs": (5_000, 100_000), "size": (SMALL, SMALL)},
         _equal,
         (
             *_UP,
@@ -234,7 +234,7 @@ ROWS = (
     Row(
         "memory",
         "memory of all processes: download with {rows:,} rows and with {more_rows:,}",
-        {"rows": (100_000, 1_000_000), "more_rows": (1_000_000, 10_000_000), "pending": (20_000, 50_000)},
+        {"rows": (100_000, 1_000_000), "more_rows": (500_000, 10_000_000), "pending": (20_000, 50_000)},
         _pending,
         (Entry("scs", own.memory, "each round downloads blobs of its own, 1/rounds of what is pending"),),
         lambda sizes: (
@@ -249,7 +249,7 @@ ROWS = (
         "{updates:,} status updates with {rows:,} rows and with {more_rows:,}",
         {
             "rows": (100_000, 100_000),
-            "more_rows": (1_000_000, 10_000_000),
+            "more_rows": (500_000, 10_000_000),
             "updates": (5_000, 5_000),
             "pending": (20_000, 50_000),
         },
