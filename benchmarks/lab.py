@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 _MEMORY = Path("/dev/shm")  # noqa: S108 - tmpfs, in a folder of our own
+_PIECE = 4 * MIB  # a virtual machine's host takes back only free memory that is whole over more than this
 _PAGE = 5_000
 _GROUP = 1_000
 _AT = "2026-11-23T03:18:30Z"
@@ -106,6 +107,26 @@ class Lab:
     def is_in_memory(self, folder: Path) -> bool:
         """Whether a folder of this lab lies on tmpfs."""
         return folder.is_relative_to(self._memory) and self._memory.is_relative_to(_MEMORY)
+
+    def keep_warm(self, need_bytes: int) -> bool:
+        """Have so much free memory that costs what memory costs; False where there is no room for that.
+
+        The host of a virtual machine takes free memory back within a second, and giving it again costs up to three times
+        as much as writing to it: whoever came right after a deletion would be favoured. It takes only large pieces. So
+        twice as much as is needed is filled, and every other small piece set free: what lies between them stays taken.
+        """
+        ballast = self._memory / "ballast"
+        shutil.rmtree(ballast, ignore_errors=True)
+        if not self.is_in_memory(ballast) or need_bytes * 2 * 1.3 > _free_memory(self._memory):
+            return False
+        ballast.mkdir()
+        content = bytes(_PIECE)
+        pieces = [ballast / str(number) for number in range(2 * math.ceil(need_bytes * 1.1 / _PIECE))]
+        for piece in pieces:
+            piece.write_bytes(content)
+        for piece in pieces[::2]:
+            piece.unlink()
+        return True
 
     def data(self, recipe: Recipe) -> DataSet:
         """The data set of that recipe, made when it is first asked for."""

@@ -53,6 +53,7 @@ def _figures(result: dict[str, Any]) -> list[str]:
     machine, count = result["machine"], result["sizes"]["rounds"]
     when = f"`{result['command']}`, {result['at_utc'][:10]}: {count} rounds in {result['minutes']} minutes"
     where = f"{machine['processors']} processors, {machine['memory_gib']} GiB, files on {machine['files']}"
+    where += " (warm)" if machine.get("memory_is_warm") else ""
     noise = f"load before {result['load_before']}, {result['steal_s']} s stolen"
     lines = ["", f"### {result['row']}", f"{result['work'][0].upper()}{result['work'][1:]}."]
     lines += [f"{when}; {where}; {noise}.", "", "| | seconds | CPU seconds | peak MiB | a second | does |"]
