@@ -111,9 +111,9 @@ class Lab:
     def keep_warm(self, need_bytes: int) -> bool:
         """Have so much free memory that costs what memory costs; False where there is no room for that.
 
-        The host of a virtual machine takes free memory back within a second, and giving it again costs up to three times
-        as much as writing to it: whoever came right after a deletion would be favoured. It takes only large pieces. So
-        twice as much as is needed is filled, and every other small piece set free: what lies between them stays taken.
+        The host of a virtual machine takes free memory back within a second, and giving it again costs up to three
+        times as much as writing to it: whoever came right after a deletion would be favoured. It takes only large
+        pieces. So twice as much as is needed is filled, and every other small piece set free.
         """
         ballast = self._memory / "ballast"
         shutil.rmtree(ballast, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3, md5_base64
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
-from sync_cloud_storage.http.messages import Aside, Each, Together
+from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Response, Together
 from sync_cloud_storage.listing import look
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Look, Seen
 from sync_cloud_storage.nas import Publication
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.azure import Azure
-    from sync_cloud_storage.http.messages import Response, Story
+    from sync_cloud_storage.http.messages import Story
     from sync_cloud_storage.nas import Nas, Partial, Temp
 
 SMALL_BYTES = 512 << 10  # up to here a blob is one answer in memory
+COMPANY_BYTES = 64 << 10  # up to here blobs travel together
 RANGES_AT_ONCE = 8
 RETRIES_AFTER_DISK = 2  # a temporary file that could not be made durable is thrown away and fetched again
 HASH_STEP_BYTES = 1 << 20
@@ -45,28 +46,51 @@ class Downloader:
         self._range_bytes = range_bytes
         self._now = now
 
-    def download(self, task: Download) -> Story[Downloaded | Seen | Gone | Failed]:
-        """The whole way of one blob. Environment faults are raised; everything else is a result."""
+    def together(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Seen | Gone | Failed]]:
+        """The way of some small blobs side by side, at two thirds of the cost: what does not go well goes on alone."""
+        answers: list[Response | BaseException] = yield All(
+            [self._azure.whole(task.container, task.blob, task.etag, task.size_bytes) for task in tasks]
+        )
+        arrived = [
+            _Small(task, answer.body)
+            for task, answer in zip(tasks, answers, strict=True)
+            if isinstance(answer, Response) and self._azure.is_whole(answer, task.etag, task.size_bytes)
+        ]
+        stored: list[Downloaded | ScsError] = yield AllTogether(self._store, arrived)
+        done = {one.id: one for one in stored if isinstance(one, Downloaded)}
+        if len(done) == len(tasks):
+            return list(done.values())
+        alone = [
+            self.download(task, answer if isinstance(answer, Response) else None)
+            for task, answer in zip(tasks, answers, strict=True)
+            if task.id not in done
+        ]
+        return [*done.values(), *(yield Each(alone, len(alone)))]
+
+    def download(self, task: Download, first: Response | None = None) -> Story[Downloaded | Seen | Gone | Failed]:
+        """The whole way of one blob. Environment faults are raised; everything else is a result.
+
+        *first* is the answer to its first request, where that was made already.
+        """
         try:
-            return (yield from self._bring(task))
+            return (yield from self._bring(task, first))
         except BlobFault as fault:
             if fault.kind is Kind.REPLAN:
                 again = Look(task.id, task.container, task.blob, task.etag)
                 return (yield from look(again, self._azure, self._now))
             return Failed(task.id, Leg.AZURE, task.etag, fault.code, str(fault))
 
-    def _bring(self, task: Download) -> Story[Downloaded]:
-        if task.size_bytes <= SMALL_BYTES:
-            way = self._small
-        else:
+    def _bring(self, task: Download, first: Response | None) -> Story[Downloaded]:
+        is_small = task.size_bytes <= SMALL_BYTES
+        if not is_small:
             there: Downloaded | None = yield Aside(self._already_there, (task,))
             if there is not None:
                 return there
-            way = self._streamed if task.size_bytes <= 2 * self._range_bytes else self._in_ranges
+        way = self._streamed if task.size_bytes <= 2 * self._range_bytes else self._in_ranges
         suspect = ""
         for attempt in range(RETRIES_AFTER_DISK + 1):
             try:
-                return (yield from way(task))
+                return (yield from self._small(task, None if attempt else first) if is_small else way(task))
             except _WrongBytes as wrong:
                 # The same wrong bytes twice: the stored MD5 is wrong at the source, not the transfer.
                 if suspect == wrong.crc64nvme:
@@ -82,9 +106,11 @@ class Downloader:
 
     # ------------------------------------------------------------------------------------------- three ways
 
-    def _small(self, task: Download) -> Story[Downloaded]:
+    def _small(self, task: Download, first: Response | None) -> Story[Downloaded]:
         span = (0, task.size_bytes)
-        answer: Response = yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes)
+        answer: Response = yield from self._azure.read(
+            task.container, task.blob, task.etag, span, task.size_bytes, first=first
+        )
         stored: Downloaded = yield Together(self._store, _Small(task, answer.body))
         return stored
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.azure import Azure, AzureAccess
-from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
+from sync_cloud_storage.download import COMPANY_BYTES, RANGES_AT_ONCE, Downloader
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.pump import Pump
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STORIES_PER_LANE = 2  # while one is on the wire, another is on its way to the disk
+COMPANY = 16  # small blobs in one story: a fifth of what each costs alone is the story's; more would wait longer
 LANES_FIRST = 16  # more are opened as answers come in well
 DRAIN_S = 3.0  # small transfers may finish; large ones keep their finished ranges and parts
 REPORT_EVERY_S = 0.05
@@ -178,7 +179,7 @@ class Worker:
         """Go on for a while: begin what there is room for, let the pump turn once, report."""
         most = max(2, self._lanes.limit * STORIES_PER_LANE)
         while self._queue and self._weight < most:
-            self._begin(*self._queue.popleft())
+            self._begin_next()
         self.pump.turn(min(longest_s, REPORT_EVERY_S) if self.pump.active else longest_s)
         if self.drained:
             return
@@ -200,6 +201,39 @@ class Worker:
             self._nas.close()
 
     # ----------------------------------------------------------------------------------------------- inside
+
+    def _begin_next(self) -> None:
+        """Begin the next task, or the next few small ones of a kind in company."""
+        ticket, task = self._queue.popleft()
+        together = self._together(task)
+        if together is None:
+            self._begin(ticket, task)
+            return
+        tickets, tasks = [ticket], [task]
+        most = min(COMPANY, self._lanes.limit)  # those that wait for a lane would only hold the others back
+        while self._queue and len(tasks) < most and self._together(self._queue[0][1]) == together:
+            ticket, task = self._queue.popleft()
+            tickets.append(ticket)
+            tasks.append(task)
+        self._weight += len(tasks)
+
+        def over(results: Any, error: BaseException | None) -> None:
+            self._weight -= len(tasks)
+            if error is not None:
+                self._stop(tasks[0], error)
+            else:
+                self._over.extend(tickets)
+                self._results.extend(results)
+
+        self.pump.start(together(tasks), over)
+
+    def _together(self, task: Task) -> Callable[[list[Any]], Story[Any]] | None:
+        """What takes several tasks like this one; None for one that goes alone."""
+        if type(task) is Download and self._downloader is not None and task.size_bytes <= COMPANY_BYTES:
+            return self._downloader.together
+        if type(task) is Upload and self._uploader is not None and self._uploader.takes_together(task):
+            return self._uploader.together
+        return None
 
     def _begin(self, ticket: int, task: Task) -> None:
         size = getattr(task, "size_bytes", 0)

@@ -101,11 +101,20 @@ class Azure:
         return found[0]
 
     def read(
-        self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None
+        self,
+        container: str,
+        name: str,
+        etag: str,
+        span: tuple[int, int],
+        size_bytes: int,
+        sink: Sink | None = None,
+        *,
+        first: Response | None = None,
     ) -> Story[Response]:
         """Bytes [span[0], span[1]) of version *etag* of a blob of *size_bytes*: all of them, and of nothing else.
 
-        Without a *sink* the bytes are in the answer's body. A *sink* is begun anew for each attempt.
+        Without a *sink* the bytes are in the answer's body. A *sink* is begun anew for each attempt. *first* is the
+        answer to the first attempt, where `whole` made that already.
 
         Raises:
             BlobFault: REPLAN when the blob is no longer that version; PERMANENT when it cannot be read.
@@ -124,7 +133,23 @@ class Azure:
         def request() -> Request:
             return self._request("GET", path, headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
 
-        return (yield from ask(request, judged, self._patience))
+        return (yield from ask(request, judged, self._patience, first))
+
+    def whole(self, container: str, name: str, etag: str, size_bytes: int) -> Request:
+        """The request for all of a small blob, for whoever looks at the answer alone (`is_whole`), or with `read`."""
+        return self._request(
+            "GET", _path(container, name), (f'If-Match: "{etag}"',), max_body_bytes=max(size_bytes, 1 << 16)
+        )
+
+    def is_whole(self, answer: Response, etag: str, size_bytes: int) -> bool:
+        """Whether an answer is just what was asked for; `read` says what is wrong with another one."""
+        headers = answer.headers
+        return (
+            answer.status == 200
+            and len(answer.body) == size_bytes
+            and headers.get("etag", "").strip('"') == etag
+            and "x-ms-request-id" in headers
+        )
 
     def _list(
         self, container: str, asked: dict[str, str], read: Callable[[bytes], tuple[T, str]]

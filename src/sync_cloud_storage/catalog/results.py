@@ -5,7 +5,6 @@ A result of a version that is no longer the row's changes nothing, and neither d
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sync_cloud_storage.catalog import versions
@@ -87,8 +86,8 @@ WHERE id = ?5
 def settle(database: Database, results: Sequence[RowResult], at: str) -> int:
     """Write results; how many rows they changed."""
     ids = {result.id for result in results}
-    if len(ids) < len(results):  # the same row twice: in their order
-        return sum(_WRITERS[kind](database, list(group), at) for kind, group in groupby(results, type))
+    if len(ids) < len(results):  # the same row twice: each in its turn
+        return sum(_WRITERS[type(one)](database, [one], at) for one in results)
     by_kind: dict[type, list[Any]] = {}
     for result in results:
         by_kind.setdefault(type(result), []).append(result)

@@ -113,14 +113,28 @@ class Aside(NamedTuple):
     arguments: tuple[Any, ...] = ()
 
 
+class All(NamedTuple):
+    """Make *requests* side by side. A list comes back: each one's answer, or the exception that came in its place."""
+
+    requests: Sequence[Request]
+
+
 class Together(NamedTuple):
     """Work that is cheaper for many at once: items of all stories that wait for the same *function* are gathered.
 
-    *function* is called in a thread with a list of items and gives a list of values or exceptions, one for each.
+    *function* is called, here or in a thread, with a list of items and gives a list of values or exceptions, one for
+    each.
     """
 
     function: Callable[[Sequence[Any]], Sequence[Any]]
     item: Any
+
+
+class AllTogether(NamedTuple):
+    """As `Together` for several items of one story. A list comes back: each one's value, or its exception."""
+
+    function: Callable[[Sequence[Any]], Sequence[Any]]
+    items: Sequence[Any]
 
 
 class Each(NamedTuple):
@@ -133,4 +147,4 @@ class Each(NamedTuple):
     at_once: int
 
 
-Command = Request | Pause | Aside | Together | Each
+Command = Request | All | Pause | Aside | Together | AllTogether | Each

@@ -21,20 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from sync_cloud_storage.http.messages import Aside, Pause, Request, Together
+from sync_cloud_storage.http.messages import All, AllTogether, Aside, Pause, Request, Together
 from sync_cloud_storage.http.transfer import Transfer, Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.http.lanes import Lanes
-    from sync_cloud_storage.http.messages import Command, Story
+    from sync_cloud_storage.http.messages import Command, Response, Story
 
-GROUP_MAX = 64  # stories that wait for one `Together`; enough to spread a flush, few enough to hold little back
+GROUP_MAX = 64  # items for one `Together`; enough to spread a flush, few enough to hold little back
 GROUP_WAIT_S = 0.02
 # A `Together` that takes less than this for an item is done here: the way to a thread and back, and two threads that
 # want the interpreter, cost more. A disk or NAS that lets us wait for longer is waited for elsewhere.
 INLINE_S = 0.0005
+_ALONE = -1
 
 _READ_OR_WRITE = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -46,14 +47,26 @@ _READ_OR_WRITE = {
 class _Telling:
     """One story on its way."""
 
-    __slots__ = ("done", "over", "siblings", "story", "transfer")
+    __slots__ = ("answers", "done", "over", "siblings", "story", "unanswered")
 
     def __init__(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
         self.story = story
         self.done = done
-        self.transfer: Transfer | None = None  # in flight for this story
+        self.answers: list[Any] = []  # to its `All`
+        self.unanswered = 0
         self.siblings: _Siblings | None = None  # children it waits for
         self.over = False
+
+
+class _Group:
+    """Stories that wait for one `Together`, each with its items."""
+
+    __slots__ = ("due", "items", "members")
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.items = 0
+        self.members: list[tuple[Sequence[Any], _Telling, int]] = []  # the last: see `Pump._back`
 
 
 class _Siblings:
@@ -98,13 +111,14 @@ class Pump:
         self._resting: set[int] = set()  # those of them that no transfer uses now
         self._watched: dict[int, Callable[[], None]] = {}
         self._curl_due: float | None = None
-        self._in_flight: dict[pycurl.Curl, tuple[Transfer, _Telling]] = {}
-        self._waiting: deque[tuple[Request, _Telling]] = deque()
+        # With the request's number in its story's `All`; _ALONE: it is the story's only one.
+        self._in_flight: dict[pycurl.Curl, tuple[Transfer, _Telling, int]] = {}
+        self._waiting: deque[tuple[Request, _Telling, int]] = deque()
         self._ready: deque[tuple[_Telling, Any, BaseException | None]] = deque()
         self._timers: list[tuple[float, int, _Telling]] = []
         self._order = count()
         self._cost_s: dict[Callable[..., Any], float] = {}  # of one item of a `Together`, as it was lately
-        self._groups: dict[Callable[..., Any], tuple[float, list[tuple[Any, _Telling]]]] = {}
+        self._groups: dict[Callable[..., Any], _Group] = {}
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scs-aside")
         self._aside = 0
         self._came_back: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -174,9 +188,9 @@ class Pump:
             if not telling.over:
                 self._tell(telling, value, error)
         self._launch()
-        for function, (due, group) in list(self._groups.items()):
+        for function, group in list(self._groups.items()):
             # Nothing else can join soon when nothing is on the wire or aside: waiting would only be waiting.
-            if len(group) >= GROUP_MAX or due <= now or not (self._in_flight or self._aside):
+            if group.items >= GROUP_MAX or group.due <= now or not (self._in_flight or self._aside):
                 del self._groups[function]
                 self._gather(function, group)
 
@@ -200,12 +214,19 @@ class Pump:
 
     def _obey(self, command: Command, telling: _Telling) -> None:
         if isinstance(command, Request):
-            self._waiting.append((command, telling))
+            self._waiting.append((command, telling, _ALONE))
+        elif isinstance(command, All):
+            telling.unanswered = len(command.requests)
+            telling.answers = [None] * telling.unanswered
+            self._waiting.extend((request, telling, number) for number, request in enumerate(command.requests))
+            if not telling.unanswered:
+                self._ready.append((telling, [], None))
         elif isinstance(command, Together):
-            _, group = self._groups.setdefault(command.function, (self._clock() + GROUP_WAIT_S, []))
-            group.append((command.item, telling))
+            self._join(command.function, (command.item,), telling, _ALONE)
+        elif isinstance(command, AllTogether):
+            self._join(command.function, command.items, telling, len(command.items))
         elif isinstance(command, Aside):
-            self._send_aside(lambda: [command.function(*command.arguments)], [telling])
+            self._send_aside(lambda: [command.function(*command.arguments)], [(telling, _ALONE)], 1)
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
         elif command.at_once > 0:
@@ -213,6 +234,13 @@ class Pump:
             self._next_siblings(telling.siblings)
         else:
             raise ValueError(f"{command.at_once} stories at once")
+
+    def _join(self, function: Callable[..., Any], items: Sequence[Any], telling: _Telling, share: int) -> None:
+        group = self._groups.get(function)
+        if group is None:
+            group = self._groups[function] = _Group(self._clock() + GROUP_WAIT_S)
+        group.items += len(items)
+        group.members.append((items, telling, share))
 
     # --------------------------------------------------------------------------------------------- children
 
@@ -253,8 +281,8 @@ class Pump:
         if telling.over:
             return
         telling.over = True
-        if telling.transfer is not None:
-            self._end_transfer(telling.transfer)
+        for transfer in [transfer for transfer, whose, _ in self._in_flight.values() if whose is telling]:
+            self._end_transfer(transfer)
         if telling.siblings is not None:
             for child in telling.siblings.open.values():
                 self._drop(child)
@@ -263,18 +291,21 @@ class Pump:
 
     # ---------------------------------------------------------------------------------------------- threads
 
-    def _gather(self, function: Callable[..., Any], group: list[tuple[Any, _Telling]]) -> None:
-        there = [(item, telling) for item, telling in group if not telling.over]
-        for start in range(0, len(there), GROUP_MAX):
-            part = there[start : start + GROUP_MAX]
-            items = [item for item, _ in part]
+    def _gather(self, function: Callable[..., Any], group: _Group) -> None:
+        there = deque(member for member in group.members if not member[1].over)
+        while there:
+            items: list[Any] = []
+            tellings: list[tuple[_Telling, int]] = []
+            while there and len(items) < GROUP_MAX:
+                own, telling, share = there.popleft()
+                items += own
+                tellings.append((telling, share))
             work = partial(self._watched_call, function, items)
-            tellings = [telling for _, telling in part]
             if self._cost_s.get(function, 1.0) < INLINE_S:
                 self._aside += 1
                 self._back(tellings, _outcomes(work, len(items)))
             else:
-                self._send_aside(work, tellings)
+                self._send_aside(work, tellings, len(items))
 
     def _watched_call(self, function: Callable[..., Any], items: Sequence[Any]) -> Sequence[Any]:
         """Call *function* and learn what an item costs: up at once, down slowly, so that one quick call is no proof."""
@@ -285,20 +316,28 @@ class Pump:
         self._cost_s[function] = max(cost_s, known_s + (cost_s - known_s) / 8)
         return values
 
-    def _send_aside(self, work: Callable[[], Sequence[Any]], tellings: list[_Telling]) -> None:
+    def _send_aside(self, work: Callable[[], Sequence[Any]], tellings: list[tuple[_Telling, int]], count: int) -> None:
         self._aside += 1
 
         def run() -> None:
-            values = _outcomes(work, len(tellings))
+            values = _outcomes(work, count)
             self._came_back.put(lambda: self._back(tellings, values))
             with contextlib.suppress(OSError):  # the pump was closed meanwhile
                 os.eventfd_write(self._bell, 1)
 
         self._threads.submit(run)
 
-    def _back(self, tellings: list[_Telling], values: Sequence[Any]) -> None:
+    def _back(self, tellings: list[tuple[_Telling, int]], values: Sequence[Any]) -> None:
+        """Give each story its share of *values*: a list, or one (_ALONE), which is thrown where it is an exception."""
         self._aside -= 1
-        for telling, value in zip(tellings, values, strict=True):
+        begin = 0
+        for telling, share in tellings:
+            if share != _ALONE:
+                self._ready.append((telling, values[begin : begin + share], None))
+                begin += share
+                continue
+            value = values[begin]
+            begin += 1
             failed = isinstance(value, BaseException)
             self._ready.append((telling, None, value) if failed else (telling, value, None))
 
@@ -311,18 +350,27 @@ class Pump:
 
     def _launch(self) -> None:
         while self._waiting and len(self._in_flight) < self.lanes.limit:
-            request, telling = self._waiting.popleft()
+            request, telling, number = self._waiting.popleft()
             if telling.over:
                 continue
             expected = min(self.lanes.limit, len(self._in_flight) + len(self._waiting) + 1)
             try:
                 transfer = self._transfers.begin(request, self.lanes.share(expected))
             except Exception as failure:  # noqa: BLE001 - this request cannot be made; others can
-                self._ready.append((telling, None, failure))
+                self._answered(telling, number, None, failure)
                 continue
-            telling.transfer = transfer
-            self._in_flight[transfer.curl] = (transfer, telling)
+            self._in_flight[transfer.curl] = (transfer, telling, number)
             self._multi.add_handle(transfer.curl)
+
+    def _answered(self, telling: _Telling, number: int, answer: Response | None, failure: BaseException | None) -> None:
+        if number == _ALONE:
+            self._ready.append((telling, answer, failure))
+            return
+        telling.answers[number] = answer if failure is None else failure
+        telling.unanswered -= 1
+        if not telling.unanswered:
+            answers, telling.answers = telling.answers, []
+            self._ready.append((telling, answers, None))
 
     def _end_transfer(self, transfer: Transfer) -> None:
         del self._in_flight[transfer.curl]
@@ -335,12 +383,11 @@ class Pump:
         while True:
             left, good, bad = self._multi.info_read()
             for curl, code, text in [(c, 0, "") for c in good] + bad:
-                transfer, telling = self._in_flight[curl]
+                transfer, telling, number = self._in_flight[curl]
                 answer = transfer.answer(code, text)
                 self._end_transfer(transfer)
-                telling.transfer = None
                 self.lanes.learn(answer if transfer.failure is None else None)
-                self._ready.append((telling, answer, transfer.failure))
+                self._answered(telling, number, answer, transfer.failure)
             if not left:
                 return
 
@@ -380,7 +427,7 @@ class Pump:
             due.append(self._curl_due)
         if self._timers:
             due.append(self._timers[0][0])
-        due.extend(at for at, _ in self._groups.values())
+        due.extend(group.due for group in self._groups.values())
         for fd, mask in self._poll.poll(max(0.0, min(due) - now)):
             call = self._watched.get(fd)
             if call is not None:

@@ -220,7 +220,10 @@ def retry_after_s(response: Response) -> float:
 
 
 def ask(
-    make: Callable[[], Request], judged: Callable[[Response], Verdict | None], patience: Patience
+    make: Callable[[], Request],
+    judged: Callable[[Response], Verdict | None],
+    patience: Patience,
+    first: Response | None = None,
 ) -> Story[Response]:
     """Make a request until it succeeds or it is clear that it will not.
 
@@ -228,6 +231,7 @@ def ask(
         make: Makes the request anew each time (credentials may have been renewed meanwhile).
         judged: None for an answer that will do.
         patience: How long to keep trying.
+        first: The answer to the first request, where that was made already.
 
     Raises:
         BlobFault: This thing cannot be had: permanent, or replan.
@@ -237,13 +241,14 @@ def ask(
     waiting_since: float | None = None
     while True:
         try:
-            response: Response = yield make()
+            response: Response = first or (yield make())
         except CertificateRefused as error:
             raise EnvironmentFault(
                 "TLS-CERT",
                 f"The server's certificate was refused ({error}).",
                 "Set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it.",
             ) from error
+        first = None
         verdict = judged(response)
         if verdict is None:
             return response

@@ -105,7 +105,16 @@ class S3:
         yield from self.read(key, size_bytes, into)
         return crc_to_s3(into.crc)
 
-    def put(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Story[Stored]:
+    def put(
+        self,
+        key: str,
+        body: bytes | Source,
+        crc: str,
+        about: Sequence[str],
+        *,
+        replace: bool,
+        first: Response | None = None,
+    ) -> Story[Stored]:
         """Store an object whole; the endpoint checks *crc* on arrival.
 
         Args:
@@ -114,15 +123,22 @@ class S3:
             crc: CRC64NVME of the body, S3's text form.
             about: Header lines from `about_object`.
             replace: Whether an object that is there already may be written over; if not, BlobFault S3-EXISTS (REPLAN).
+            first: The answer to the first attempt, where `putting` made that already.
         """
-        lines = (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
-        answer = yield from self._ask("PUT", key, headers=lines, body=body, judged=self._judge_stored(key))
-        return Stored(
-            len(body) if isinstance(body, bytes) else body.size_bytes,
-            answer.header("etag").strip('"'),
-            answer.header("x-amz-checksum-crc64nvme"),
-            answer.header("x-amz-version-id"),
+        url, lines = self._url(key), _common("PUT", self._lines_for(crc, about, replace))
+        answer = yield from ask(
+            lambda: self._request("PUT", url, lines, body), self._judge_stored(key), self._patience, first
         )
+        return _stored(answer, len(body) if isinstance(body, bytes) else body.size_bytes)
+
+    def putting(self, key: str, body: bytes, crc: str, about: Sequence[str], *, replace: bool) -> Request:
+        """The request of `put`, for whoever looks at the answer alone (`has_taken`), or with `put`."""
+        return self._request("PUT", self._url(key), _common("PUT", self._lines_for(crc, about, replace)), body)
+
+    def has_taken(self, answer: Response, size_bytes: int) -> Stored | None:
+        """What an answer to `putting` says of the object; None for one that `put` has to look at."""
+        good = answer.status == 200 and "etag" in answer.headers
+        return _stored(answer, size_bytes) if good else None
 
     # --------------------------------------------------------------------------------------------- multipart
 
@@ -248,21 +264,52 @@ class S3:
         judged: Callable[[Response], Verdict | None] | None = None,
     ) -> Story[Response]:
         """One request about an object, or about the bucket (*key* None), until it is answered."""
-        url = self._base + ("" if key is None and self._profile.path_style else "/" + _quoted(key or ""))
+        url = self._url(key)
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        lines = ("x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers)
-        if method in {"PUT", "POST"} and not any(line.startswith("Content-Type") for line in headers):
-            lines += ("Content-Type: application/octet-stream",)  # else libcurl says that it is a form
-        data, source = (body, None) if isinstance(body, bytes) else (b"", body)
+        lines = _common(method, headers)
 
         def request() -> Request:
-            if self._signed[0] is not self.access:  # renewed since the last attempt
-                self._signed = (self.access, *self._signed_by(self.access))
-            _, line, token = self._signed
-            return Request(method, url, line, lines + token, data, source, sink, max_body_bytes)
+            return self._request(method, url, lines, body, sink, max_body_bytes)
 
         return (yield from ask(request, judged or self._judge(key), self._patience))
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        lines: tuple[str, ...],
+        body: bytes | Source,
+        sink: Sink | None = None,
+        max_body_bytes: int = 1 << 16,
+    ) -> Request:
+        if self._signed[0] is not self.access:  # renewed since the last one
+            self._signed = (self.access, *self._signed_by(self.access))
+        _, line, token = self._signed
+        data, source = (body, None) if isinstance(body, bytes) else (b"", body)
+        return Request(method, url, line, lines + token, data, source, sink, max_body_bytes)
+
+    def _url(self, key: str | None) -> str:
+        return self._base + ("" if key is None and self._profile.path_style else "/" + _quoted(key or ""))
+
+    def _lines_for(self, crc: str, about: Sequence[str], replace: bool) -> tuple[str, ...]:  # noqa: FBT001 - as above
+        return (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
+
+
+def _common(method: str, headers: Sequence[str]) -> tuple[str, ...]:
+    lines = ("x-amz-content-sha256: UNSIGNED-PAYLOAD", "Expect:", *headers)
+    if method in {"PUT", "POST"} and not any(line.startswith("Content-Type") for line in headers):
+        lines += ("Content-Type: application/octet-stream",)  # else libcurl says that it is a form
+    return lines
+
+
+def _stored(answer: Response, size_bytes: int) -> Stored:
+    return Stored(
+        size_bytes,
+        answer.header("etag").strip('"'),
+        answer.header("x-amz-checksum-crc64nvme"),
+        answer.header("x-amz-version-id"),
+    )
 
 
 def _quoted(key: str) -> str:
