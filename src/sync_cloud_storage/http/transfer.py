@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pycurl
@@ -27,6 +26,9 @@ _OFFLINE = frozenset(
     }
 )
 _STATUS = ":status"  # no header can have this name
+_END = ("", "")
+_KNOWN: dict[bytes, tuple[str, str]] = {}  # most lines of an answer are those of the answer before it
+_KNOWN_MOST = 4096
 _TOO_SLOW = "Operation too slow"  # libcurl's words for a stall; every other time-out is one of connecting
 _CERTIFICATE = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_ISSUER_ERROR})
 
@@ -111,11 +113,14 @@ class Transfer:
 
     def _head(self) -> tuple[int, dict[str, str]]:
         """Status and headers. Not by `getinfo`: libcurl does not answer questions while it is calling us."""
+        pairs = [_KNOWN.get(line) or _parsed(line) for line in self._lines]
+        found = dict(pairs[1:-1])
+        if pairs and pairs[0][0] == _STATUS and pairs[-1] == _END and not ("" in found or _STATUS in found):
+            return int(pairs[0][1]), found  # the usual: a status, headers, an empty line
         status = 0
-        found: dict[str, str] = {}
+        found.clear()
         in_head = False
-        for line in self._lines:
-            name, value = _parsed(line)
+        for name, value in pairs:
             if name == _STATUS:
                 found.clear()  # an interim answer (100 Continue) came before
                 status, in_head = int(value), True
@@ -231,13 +236,17 @@ class Transfers:
         return pycurl.SOCKOPT_OK
 
 
-@lru_cache(4096)
 def _parsed(line: bytes) -> tuple[str, str]:
-    """Name in lower case and value of a header line; most lines of an answer are those of the answer before it.
+    """Name in lower case and value of a header line, kept in `_KNOWN`.
 
-    ("", "") for the empty line, _STATUS and the status for the first one.
+    _END for the empty line, _STATUS and the status for the first one.
     """
     if line.startswith(b"HTTP/"):
-        return _STATUS, line.split(maxsplit=2)[1].decode("latin-1")
-    name, colon, value = line.decode("latin-1").partition(":")
-    return (name.lower(), value.strip()) if colon else ("", name.strip())
+        pair = _STATUS, line.split(maxsplit=2)[1].decode("latin-1")
+    else:
+        name, colon, value = line.decode("latin-1").partition(":")
+        pair = (name.lower(), value.strip()) if colon else ("", name.strip())
+    if len(_KNOWN) >= _KNOWN_MOST:
+        _KNOWN.clear()
+    _KNOWN[line] = pair
+    return pair
