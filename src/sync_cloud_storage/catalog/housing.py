@@ -119,8 +119,8 @@ def _add(
         special.append((*columns, None if kind == "BlockBlob" else kind, *home))
         state = "skipped" if home.skip_reason else "failed" if home.azure_status else "pending"
         sizes[state].append(size)
-    database.many(_INSERT_USUAL, usual)
-    database.many(_INSERT, special)
+    database.insert(_INSERT_USUAL, usual)
+    database.insert(_INSERT, special)
     add(database, {state: (len(some), sum(some)) for state, some in sizes.items()})
     return len(new), sum(map(sum, sizes.values()))
 

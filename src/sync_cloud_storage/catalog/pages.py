@@ -86,7 +86,10 @@ class _Listing(NamedTuple):
             return cls(goes_on=True, shown="", spans=_gaps(page.prefix, page.parts))
         begin, end = _just_after(shown) if shown else page.prefix, after_all(page.prefix)
         if page.next_marker:
-            shown = max((name for name in given if name > shown and name.startswith(page.prefix)), default=shown)
+            greatest = max(given, default=shown)
+            if not greatest.startswith(page.prefix):  # it shows names that were not asked for
+                greatest = max((name for name in given if name.startswith(page.prefix)), default=shown)
+            shown = max(shown, greatest)
             end = _just_after(shown) if shown else begin
         return cls(goes_on=True, shown=shown, spans=((begin, end),))
 

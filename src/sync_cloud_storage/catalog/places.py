@@ -51,16 +51,14 @@ def take_free(database: Database, wanted: Sequence[tuple[str, int]]) -> set[int]
     Returns:
         The rows that are left, for `rule`. All of them, when something about the folders is to be decided first.
     """
-    left = {row_id for _, row_id in wanted}
     paths = {path for path, _ in wanted}
     folders = _folders(paths)
-    if len(paths) < len(wanted) or not folders.isdisjoint(paths):
-        return left
-    known = _holders(database, folders)
-    if any(holder is not None for holder in known.values()):
-        return left
-    database.many("INSERT INTO places (fold) VALUES (?)", [(folder,) for folder in folders - known.keys()])
-    if database.many("INSERT OR IGNORE INTO places VALUES (?, ?)", wanted) == len(wanted):
+    is_plain = len(paths) == len(wanted) and folders.isdisjoint(paths)
+    known = _holders(database, folders) if is_plain else {}
+    if not is_plain or any(holder is not None for holder in known.values()):
+        return {row_id for _, row_id in wanted}
+    database.insert("INSERT INTO places (fold) VALUES (?)", [(folder,) for folder in folders - known.keys()])
+    if database.insert("INSERT OR IGNORE INTO places VALUES (?, ?)", wanted) == len(wanted):
         return set()
     holders = _holders(database, paths)
     return {row_id for path, row_id in wanted if holders[path] != row_id}

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2)
 _FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_S = 5.0
-GARBAGE_FROM = 50_000  # new objects until Python looks for cycles; its own 700 cost 4 % of a download
 
 
 class Processes:
@@ -116,7 +115,6 @@ def work(pipe: Connection, parent: int, not_ours: Sequence[Connection]) -> None:
     for other in not_ours:
         other.close()
     gc.freeze()  # what is there now stays; looking through it again and again would also unshare its memory
-    gc.set_threshold(GARBAGE_FROM)  # a story leaves no cycles behind, so there is next to nothing to be found
     try:
         setup: Setup = pipe.recv()
     except (EOFError, OSError):
