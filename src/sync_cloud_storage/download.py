@@ -7,9 +7,10 @@ with the ranges they had; what is already there is read again before it is belie
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3, md5_base64
+from sync_cloud_storage.checksum import Md5, Running, combine_all, crc64nvme, crc_to_s3, md5_base64
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Response, Together
 from sync_cloud_storage.listing import look
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 512 << 10  # up to here a blob is one answer in memory
 COMPANY_BYTES = 64 << 10  # up to here blobs travel together
-RANGES_AT_ONCE = 8
+RANGES_AT_ONCE = 8  # at most
+IS_BUSY = 0.5  # of the network thread's time
 RETRIES_AFTER_DISK = 2  # a temporary file that could not be made durable is thrown away and fetched again
 HASH_STEP_BYTES = 1 << 20
+FOLLOW_STEP_BYTES = 1 << 18
 
 
 class Downloader:
@@ -45,6 +48,7 @@ class Downloader:
         self._nas = nas
         self._range_bytes = range_bytes
         self._now = now
+        self._breadth = Breadth()
 
     def together(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Seen | Gone | Failed]]:
         """The way of some small blobs side by side, at two thirds of the cost: what does not go well goes on alone."""
@@ -137,13 +141,13 @@ class Downloader:
         end = partial.close
         try:
             had = sum(length for _, length, _ in partial.done)
-            md5 = _Follower(partial, Running(md5=True)) if task.content_md5 else None
+            md5 = _Follower(partial) if task.content_md5 else None
             spans = _missing(partial.done, task.size_bytes, self._range_bytes)
-            yield Each((self._range(task, partial, span, md5) for span in spans), RANGES_AT_ONCE)
+            yield Each((self._range(task, partial, span, md5) for span in spans), self._breadth)
             if md5 is not None:
                 yield from md5.catch_up()
             crc = crc_to_s3(combine_all((crc, length) for _, length, crc in sorted(partial.done)))
-            if md5 is not None and md5.hashed.md5_base64 != task.content_md5:
+            if md5 is not None and md5.hashed.base64 != task.content_md5:
                 raise _WrongBytes(crc)
             evidence = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
             return (yield from self._publish(task, partial, evidence))
@@ -155,8 +159,10 @@ class Downloader:
             end()
 
     def _range(self, task: Download, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> Story[None]:
-        into = _RangeOfFile(partial, span)
+        since = self._breadth.moment()
+        into = _RangeOfFile(partial, span, md5)
         yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes, into)
+        self._breadth.learn(since)
         partial.finished(span[0], span[1] - span[0], into.crc)
         if md5 is not None:
             md5.arrived(span[0], span[1] - span[0])
@@ -234,6 +240,38 @@ class Downloader:
         return Downloaded(task.id, task.etag, crc_to_s3(hashed.crc), task.content_md5, 0, self._now())
 
 
+class Breadth:
+    """How many ranges of one blob come side by side: one where the network thread has no time for more anyway.
+
+    It doubles with each range while the thread waits for the network. A blob that comes range by range is hashed as it
+    passes and not read again.
+
+    Args:
+        clock: Monotonic seconds.
+        busy: Seconds for which this thread was at work.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, busy: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._clock = clock
+        self._busy = busy
+        self._ranges = 1
+
+    def __call__(self) -> int:
+        """Ranges of one blob that may be in flight now."""
+        return self._ranges
+
+    def moment(self) -> tuple[float, float]:
+        """A range begins: what `learn` wants to have when it ends."""
+        return self._clock(), self._busy()
+
+    def learn(self, since: tuple[float, float]) -> None:
+        """A range that began at the moment *since* has ended."""
+        is_busy = self._busy() - since[1] > IS_BUSY * (self._clock() - since[0])
+        self._ranges = max(1, self._ranges // 2) if is_busy else min(RANGES_AT_ONCE, self._ranges * 2)
+
+
 class _Small(NamedTuple):
     task: Download
     body: bytes
@@ -264,20 +302,22 @@ class _WholeFile:
         self.hashed = Running(md5=self._md5)
         return status == 200
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take the next bytes; more than the blob has are counted, not kept."""
         offset = self.received
-        self.received += len(data)
+        self.received += sum(map(len, pieces))
         if self.received <= self._size_bytes:
-            self._temp.write_at(offset, data)
-            self.hashed.update(data)
+            self._temp.write_at(offset, *pieces)
+            for piece in pieces:
+                self.hashed.update(piece)
 
 
 class _RangeOfFile:
     """Sink: one range of a large blob into its place."""
 
-    def __init__(self, partial: Partial, span: tuple[int, int]) -> None:
+    def __init__(self, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> None:
         self._partial = partial
+        self._md5 = md5
         self._begin, self._end = span
         self.received = 0
         self.crc = 0
@@ -287,24 +327,34 @@ class _RangeOfFile:
         del headers
         self.received = 0
         self.crc = 0
+        if self._md5 is not None:
+            self._md5.again(self._begin)
         return status == 206
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take the next bytes; more than the range has are counted, not kept."""
         offset = self._begin + self.received
-        self.received += len(data)
-        if offset + len(data) <= self._end:
-            self._partial.write_at(offset, data)
-            self.crc = crc64nvme(data, self.crc)
+        self.received += sum(map(len, pieces))
+        if self._begin + self.received <= self._end:
+            self._partial.write_at(offset, *pieces)
+            for piece in pieces:
+                self.crc = crc64nvme(piece, self.crc)
+            if self._md5 is not None:
+                self._md5.passing(self._begin, offset, pieces)
 
 
 class _Follower:
-    """MD5 of a file whose ranges arrive in any order: follows the front of what is there, out of the page cache."""
+    """MD5 of a file whose ranges arrive in any order: hashes the range at the front as it comes.
 
-    def __init__(self, partial: Partial, hashed: Running) -> None:
-        self.hashed = hashed
+    What came ahead of the front is read again, in a thread and out of the page cache, once the front has reached it.
+    """
+
+    def __init__(self, partial: Partial) -> None:
+        self.hashed = Md5()
         self._partial = partial
+        self._room = memoryview(bytearray(FOLLOW_STEP_BYTES))
         self._busy = False
+        self._mark = self.hashed  # as it was where the range at the front began
         self._front = 0  # everything before it is there
         self._ahead = {offset: length for offset, length, _ in partial.done}  # what lies beyond the front
         self._advance()
@@ -313,6 +363,20 @@ class _Follower:
         """A range is there."""
         self._ahead[offset] = length
         self._advance()
+
+    def passing(self, begin: int, offset: int, pieces: Sequence[bytes]) -> None:
+        """Take *pieces* at *offset* of the range that begins at *begin*, if the front is just there."""
+        if self._busy or offset != self.hashed.size_bytes:
+            return
+        if offset == begin:
+            self._mark = self.hashed.copy()
+        for piece in pieces:
+            self.hashed.update(piece)
+
+    def again(self, begin: int) -> None:
+        """The range that begins at *begin* is fetched anew: what was hashed of it must not count for what comes now."""
+        if self.hashed.size_bytes > begin:
+            self.hashed = self._mark
 
     def catch_up(self) -> Story[None]:
         """Hash what has become contiguous; returns at once while another story is at it."""
@@ -328,13 +392,12 @@ class _Follower:
             self._front += length
 
     def _hash_to(self, front: int) -> None:
-        while self.hashed.size_bytes < front:
-            offset = self.hashed.size_bytes
-            data = self._partial.read_at(offset, min(HASH_STEP_BYTES, front - offset))
-            if not data:
+        while (left := front - self.hashed.size_bytes) > 0:
+            count = self._partial.read_into(self._room[:left], self.hashed.size_bytes)
+            if not count:
                 text = f'"{self._partial.name}" in .scs/tmp became shorter while it was written. Who else writes there?'
                 raise BlobFault("NAS-SHORT", text, kind=Kind.RETRY)
-            self.hashed.update(data)
+            self.hashed.update(self._room[:count])
 
 
 def _evidence(task: Download, crc: str, md5: str, at_utc: str) -> Downloaded:

@@ -27,8 +27,8 @@ class Sink(Protocol):
         """Look at the head; True to be given the body, False to have it collected as a (small) error answer."""
         ...
 
-    def write(self, data: bytes) -> object:
-        """Take the next bytes. An exception ends the transfer and is raised in the story."""
+    def write(self, pieces: Sequence[bytes]) -> object:
+        """Take the next bytes, in the pieces in which they came. An exception ends the transfer: the story's to catch."""
         ...
 
 
@@ -140,11 +140,13 @@ class AllTogether(NamedTuple):
 class Each(NamedTuple):
     """Tell *stories* side by side, *at_once* of them; their values come back in order.
 
+    *at_once* may be a function that is asked again whenever one could begin.
+
     The first exception ends the others where they stand and is raised in the parent.
     """
 
     stories: Iterable[Story[Any]]
-    at_once: int
+    at_once: int | Callable[[], int]
 
 
 Command = Request | All | Pause | Aside | Together | AllTogether | Each

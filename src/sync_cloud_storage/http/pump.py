@@ -74,10 +74,13 @@ class _Siblings:
 
     __slots__ = ("at_once", "left", "open", "parent", "values")
 
-    def __init__(self, parent: _Telling, stories: Any, at_once: int) -> None:
+    def __init__(self, parent: _Telling, each: Each) -> None:
+        at_once = each.at_once
         self.parent = parent
-        self.left = enumerate(stories)
-        self.at_once = at_once
+        self.left = enumerate(each.stories)
+        self.at_once = at_once if callable(at_once) else lambda: at_once
+        if self.at_once() < 1:
+            raise ValueError(f"{at_once} stories at once")
         self.open: dict[int, _Telling] = {}
         self.values: dict[int, Any] = {}
 
@@ -229,11 +232,9 @@ class Pump:
             self._send_aside(lambda: [command.function(*command.arguments)], [(telling, _ALONE)], 1)
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
-        elif command.at_once > 0:
-            telling.siblings = _Siblings(telling, command.stories, command.at_once)
-            self._next_siblings(telling.siblings)
         else:
-            raise ValueError(f"{command.at_once} stories at once")
+            telling.siblings = _Siblings(telling, command)
+            self._next_siblings(telling.siblings)
 
     def _join(self, function: Callable[..., Any], items: Sequence[Any], telling: _Telling, share: int) -> None:
         group = self._groups.get(function)
@@ -245,7 +246,7 @@ class Pump:
     # --------------------------------------------------------------------------------------------- children
 
     def _next_siblings(self, family: _Siblings) -> None:
-        while len(family.open) < family.at_once:
+        while len(family.open) < family.at_once():
             try:
                 nxt = next(family.left, None)
             except Exception as failure:  # noqa: BLE001 - what gives the stories failed: it is the parent's

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from sync_cloud_storage.http.messages import Line, Request
 
 CONNECT_TIMEOUT_S = 20
-BUFFER_BYTES = 512 << 10  # libcurl's largest: fewer, larger pieces for hashing and writing
+BUFFER_BYTES = 512 << 10  # read from the socket at a time
+# libcurl hands on what it read in pieces of 16 KiB: a sink is called once for many.
+GATHER_BYTES = 256 << 10
+GATHER_PIECES = 512
 MAX_POOLS = 12
 
 _OFFLINE = frozenset(
@@ -42,6 +45,7 @@ class Transfer:
 
     __slots__ = (
         "_chunks",
+        "_gathered",
         "_lines",
         "_most",
         "_rate",
@@ -63,6 +67,7 @@ class Transfer:
         self._request = request
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
+        self._gathered = 0  # bytes of _chunks that the sink is yet to get
         self._taking: bool | None = None
         self._most = -1
         self._rate = 0
@@ -79,6 +84,7 @@ class Transfer:
         self.bytes_in = self.bytes_out = 0
         self._request = request
         self._taking = None
+        self._gathered = 0
         self._lines.clear()
         self._chunks.clear()
         curl.setopt(pycurl.URL, request.url)
@@ -101,6 +107,8 @@ class Transfer:
 
     def answer(self, code: int, text: str) -> Response:
         """The response, once libcurl is through with it (*code* 0) or gave up."""
+        if self._gathered:
+            self._hand_on()
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self.bytes_in += len(body)
         if code in _CERTIFICATE:
@@ -131,19 +139,30 @@ class Transfer:
         return status, found
 
     def _write(self, data: bytes) -> int:
-        sink = self._request.sink
+        if self._taking is None:
+            try:
+                self._taking = self._request.sink.begin(*self._head())  # type: ignore[union-attr]
+            except Exception as failure:  # noqa: BLE001 - libcurl cannot carry it; the pump raises it in the story
+                self.failure = failure
+                return -1
+        if self._taking:
+            self.bytes_in += len(data)
+            self._gathered += len(data)
+            self._chunks.append(data)
+            if self._gathered >= GATHER_BYTES or len(self._chunks) >= GATHER_PIECES:
+                self._hand_on()
+        elif sum(map(len, self._chunks)) + len(data) <= self._request.max_body_bytes:
+            self._chunks.append(data)
+        return len(data) if self.failure is None else -1
+
+    def _hand_on(self) -> None:
+        """Give the sink what was gathered for it."""
         try:
-            if self._taking is None:
-                self._taking = sink.begin(*self._head())  # type: ignore[union-attr]
-            if self._taking:
-                self.bytes_in += len(data)
-                sink.write(data)  # type: ignore[union-attr]
-            elif sum(map(len, self._chunks)) + len(data) <= self._request.max_body_bytes:
-                self._chunks.append(data)
-        except Exception as failure:  # noqa: BLE001 - libcurl cannot carry it; the pump raises it in the story
+            self._request.sink.write(self._chunks)  # type: ignore[union-attr]
+        except Exception as failure:  # noqa: BLE001 - as in _write
             self.failure = failure
-            return -1
-        return len(data)
+        self._chunks.clear()
+        self._gathered = 0
 
     def _read(self, count: int) -> bytes | int:
         try:

@@ -89,21 +89,22 @@ class Temp:
         """Append *data*."""
         self.write_at(self.size, data)
 
-    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write *data* at *offset*, in any order.
+    def write_at(self, offset: int, *pieces: bytes | bytearray | memoryview) -> None:
+        """Write *pieces*, one after the other, at *offset*; at most 1,024 of them (IOV_MAX).
 
         Raises:
             ScsError: As `faults.py` says, `NAS-FULL` among them. A whole file is discarded then, ranges are not.
         """
         try:
-            written = os.pwrite(self._fd, data, offset)
-            while written < len(data):  # a disk that fills up takes what fits, and refuses the next call
-                written += os.pwrite(self._fd, memoryview(data)[written:], offset + written)
+            written = os.pwritev(self._fd, pieces, offset)
+            size_bytes = sum(map(len, pieces))
+            while written < size_bytes:  # a disk that fills up takes what fits, and refuses the next call
+                written += os.pwrite(self._fd, memoryview(b"".join(pieces))[written:], offset + written)
         except OSError as error:
             fault = self._fault(error)
             self._write_failed()
             raise fault from error
-        self.size = max(self.size, offset + len(data))
+        self.size = max(self.size, offset + size_bytes)
 
     def flush(self) -> None:
         """Have the bytes on the disk, then close. After an error the file is worthless: nobody may flush it again.
@@ -192,11 +193,11 @@ class Partial(Temp):
             raise self._fault(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self._done.append((offset, length, crc))
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Bytes that were written; fewer at the end of what there is."""
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill *room* with bytes that were written; gives how many, fewer at the end of what there is."""
         try:
             with self._reading:
-                return os.pread(self._fd, length, offset)
+                return os.preadv(self._fd, [room], offset)
         except OSError as error:
             raise self._fault(error) from error
 

@@ -11,6 +11,7 @@ from sync_cloud_storage.errors import BlobFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Sequence
 
     from sync_cloud_storage.http.messages import Response
 
@@ -51,10 +52,11 @@ class HashSink:
         self.crc = 0
         return status == 200
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take the next bytes."""
-        self.received += len(data)
-        self.crc = crc64nvme(data, self.crc)
+        for piece in pieces:
+            self.received += len(piece)
+            self.crc = crc64nvme(piece, self.crc)
 
 
 def stored(answer: Response) -> Stored:
