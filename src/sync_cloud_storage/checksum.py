@@ -52,10 +52,10 @@ class Md5:
 
     __slots__ = ("_hash", "_text", "size_bytes")
 
-    def __init__(self) -> None:
-        self._hash = Hash(_MD5)
+    def __init__(self, state: Hash | None = None, size_bytes: int = 0) -> None:
+        self._hash = state or Hash(_MD5)
         self._text = ""
-        self.size_bytes = 0
+        self.size_bytes = size_bytes
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes; none after `base64` was read. A memoryview must be one of single bytes."""
@@ -64,9 +64,7 @@ class Md5:
 
     def copy(self) -> Md5:
         """One that has had the same bytes, and goes its own way."""
-        twin = Md5.__new__(Md5)
-        twin._hash, twin._text, twin.size_bytes = self._hash.copy(), self._text, self.size_bytes
-        return twin
+        return Md5(self._hash.copy(), self.size_bytes)
 
     @property
     def base64(self) -> str:

@@ -41,14 +41,17 @@ class Downloader:
         nas: Where to.
         range_bytes: Length of the ranges of a large blob; a blob of more than two of them is large.
         now: UTC text.
+        breadth: How many ranges of a large blob come side by side.
     """
 
-    def __init__(self, azure: Azure, nas: Nas, *, range_bytes: int, now: Callable[[], str]) -> None:
+    def __init__(
+        self, azure: Azure, nas: Nas, *, range_bytes: int, now: Callable[[], str], breadth: Breadth | None = None
+    ) -> None:
         self._azure = azure
         self._nas = nas
         self._range_bytes = range_bytes
         self._now = now
-        self._breadth = Breadth()
+        self._breadth = breadth or Breadth()
 
     def together(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Seen | Gone | Failed]]:
         """The way of some small blobs side by side, at two thirds of the cost: what does not go well goes on alone."""
@@ -247,16 +250,21 @@ class Breadth:
     passes and not read again.
 
     Args:
+        ranges: To begin with.
         clock: Monotonic seconds.
         busy: Seconds for which this thread was at work.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, busy: Callable[[], float] = time.thread_time
+        self,
+        ranges: int = 1,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        busy: Callable[[], float] = time.thread_time,
     ) -> None:
+        self._ranges = ranges
         self._clock = clock
         self._busy = busy
-        self._ranges = 1
 
     def __call__(self) -> int:
         """Ranges of one blob that may be in flight now."""

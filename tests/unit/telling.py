@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Response, Together
+from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Pause, Request, Response, Together
 from sync_cloud_storage.http.pump import Pump
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ class Teller:
     @property
     def requests(self) -> list[Request]:
         """What was asked for, in this order."""
-        return [command for command in self.commands if isinstance(command, Request)]
+        return [
+            request
+            for command in self.commands
+            for request in (command.requests if isinstance(command, All) else [command])
+            if isinstance(request, Request)
+        ]
 
     def tell(self, story: Story[T]) -> T:
         """Tell *story* to its end: its value is returned, its exception raised."""
@@ -62,29 +67,33 @@ class Teller:
                 error = failure
 
     def _obey(self, command: Command) -> Any:
+        value: Any = None
         match command:
             case Request():
-                answer = self._answer if self._answer is not None else next(self._script, None)
-                if answer is None:
-                    raise AssertionError(f"no answer is left for {command.method} {command.url}")
-                found = answer(command) if callable(answer) else answer
-                if isinstance(found, Exception):
-                    raise found
-                return found
+                value = self._found(command)
+            case All(requests):
+                value = [self._found(request) for request in requests]
             case Pause(seconds):
                 self.pauses.append(seconds)
                 if self._clock is not None:
                     self._clock(seconds)
-                return None
             case Aside(function, arguments):
-                return function(*arguments)
+                value = function(*arguments)
             case Together(function, item):
                 (value,) = function([item])
-                if isinstance(value, BaseException):
-                    raise value
-                return value
+            case AllTogether(function, items):
+                value = list(function(items))
             case Each(stories, _):
-                return [self.tell(story) for story in stories]
+                value = [self.tell(story) for story in stories]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    def _found(self, request: Request) -> Any:
+        answer = self._answer if self._answer is not None else next(self._script, None)
+        if answer is None:
+            raise AssertionError(f"no answer is left for {request.method} {request.url}")
+        return answer(request) if callable(answer) else answer
 
 
 class Time:
@@ -117,7 +126,7 @@ def to_sink(request: Request, status: int, headers: Mapping[str, str], *pieces: 
     if pieces:
         if sink.begin(status, dict(headers)):
             for piece in pieces:
-                sink.write(piece)
+                sink.write([piece])
         else:
             collected = b"".join(pieces)[: request.max_body_bytes]
     return Response(status, {k.lower(): v for k, v in headers.items()}, collected)

@@ -35,7 +35,7 @@ from tests.unit.doors import azure_door
 from tests.unit.telling import Teller, Time, new_pump, pumped, response, to_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sync_cloud_storage.http.messages import Response, Story
     from sync_cloud_storage.http.pump import Pump
@@ -470,10 +470,10 @@ class Kept:
         self.received, self.data = 0, b""
         return status == self._status
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take bytes."""
-        self.received += len(data)
-        self.data += data
+        self.received += sum(map(len, pieces))
+        self.data += b"".join(pieces)
 
 
 @pytest.mark.parametrize("to", ["memory", "sink"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_cloud_storage.checksum import (
+    Md5,
     Running,
     combine,
     combine_all,
@@ -18,6 +19,7 @@ from sync_cloud_storage.checksum import (
     crc_from_s3,
     crc_to_azure,
     crc_to_s3,
+    md5_base64,
 )
 
 CHECK = 0xAE8B14860A799888  # the published check value of CRC-64/NVME, for "123456789"
@@ -67,6 +69,18 @@ def test_pieces_and_whole_agree(pieces: list[bytes]) -> None:
     assert running.crc == crc64nvme(whole) == combine_all((crc64nvme(piece), len(piece)) for piece in pieces)
     assert running.size_bytes == len(whole)
     assert running.md5_base64 == base64.b64encode(hashlib.md5(whole).digest()).decode()  # noqa: S324
+
+
+@given(st.binary(max_size=500), st.binary(min_size=1, max_size=500), st.binary(max_size=500))
+def test_copy_of_an_md5(before: bytes, own: bytes, others: bytes) -> None:
+    """A copy goes on from where it was made; what the other one takes then is none of its business."""
+    md5 = Md5()
+    md5.update(before)
+    copy = md5.copy()
+    md5.update(own)
+    copy.update(others)
+    for one, data in ((md5, before + own), (copy, before + others)):
+        assert (one.size_bytes, one.base64, one.base64) == (len(data), md5_base64(data), md5_base64(data))
 
 
 @given(st.binary(max_size=100), st.binary(min_size=1, max_size=100))

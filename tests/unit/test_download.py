@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_cloud_storage.download import SMALL_BYTES, Downloader
+from sync_cloud_storage.download import RANGES_AT_ONCE, SMALL_BYTES, Breadth, Downloader
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Pause
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Seen
-from sync_cloud_storage.nas import Nas, Temp
+from sync_cloud_storage.nas import Nas, Partial, Temp
 from tests.servers.strict import (
     BUSY,
     LOGIN_PAGE,
@@ -39,7 +39,7 @@ from tests.servers.strict import (
 )
 from tests.unit.doors import MIB, NOW, azure_door, crc, download_of, md5, now
 from tests.unit.small_nas import ID, files, in_memory, leftovers, put, ready
-from tests.unit.telling import Ended, new_pump, pumped, turn_until
+from tests.unit.telling import Ended, Time, new_pump, pumped, turn_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,8 @@ SMALL = random.Random(1).randbytes(1000)
 MIDDLE = random.Random(2).randbytes(SMALL_BYTES + 1)
 LARGE = random.Random(3).randbytes(2 * MIB + 300_000)  # three ranges
 WAYS = pytest.mark.parametrize("data", [SMALL, MIDDLE, LARGE], ids=["small", "streamed", "in ranges"])
+ONE_RANGE = Breadth(1, clock=lambda: 0.0, busy=time.monotonic)  # the thread is always busy
+MOST_RANGES = Breadth(RANGES_AT_ONCE, clock=time.monotonic, busy=lambda: 0.0)
 AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
 
 
@@ -67,9 +69,9 @@ def nas() -> Iterator[Nas]:
         yield opened
 
 
-def downloader(strict: StrictCloud, nas: Nas) -> Downloader:
+def downloader(strict: StrictCloud, nas: Nas, breadth: Breadth | None = None) -> Downloader:
     """Bring blobs in ranges of 1 MiB."""
-    return Downloader(azure_door(strict), nas, range_bytes=MIB, now=now)
+    return Downloader(azure_door(strict), nas, range_bytes=MIB, now=now, breadth=breadth)
 
 
 def downloaded(strict: StrictCloud, nas: Nas, pump: Pump, task: Download) -> Downloaded | Seen | Gone | Failed:
@@ -324,7 +326,7 @@ def test_write_that_fails_leaves_nothing(
 ) -> None:
     """A blob that cannot be written fails alone, and leaves neither a file nor an open descriptor (C04)."""
 
-    def failing(self: Temp, offset: int, data: bytes) -> None:
+    def failing(self: Temp, offset: int, *pieces: bytes) -> None:
         raise BlobFault("NAS-IO", "input/output error")
 
     monkeypatch.setattr(Temp, "write_at", failing)
@@ -363,10 +365,10 @@ def test_full_nas_stops_the_run(
 ) -> None:
     """A NAS without room is no blob's fault; nothing partial is at a final place (C01)."""
 
-    def full(fd: int, data: bytes, offset: int) -> int:
+    def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "pwritev", full)
     with pytest.raises(EnvironmentFault) as raised:
         downloaded(strict, nas, pump, download_of(stored(strict, data)))
     assert (raised.value.code, files(nas.root)) == ("NAS-FULL", {})
@@ -481,7 +483,8 @@ def test_cancelled_while_it_waits_for_its_place(strict: StrictCloud, nas: Nas) -
     assert leftovers(nas.root) == []
 
 
-def test_md5_follows_ranges_in_any_order(strict: StrictCloud, nas: Nas) -> None:
+@pytest.mark.parametrize("breadth", [None, MOST_RANGES], ids=["learnt", "most"])
+def test_md5_follows_ranges_in_any_order(strict: StrictCloud, nas: Nas, breadth: Breadth | None) -> None:
     """Ranges that arrive out of order still make the right MD5 and CRC of the whole."""
     data = random.Random(9).randbytes(9 * MIB + 17)
     blob = stored(strict, data)
@@ -490,9 +493,59 @@ def test_md5_follows_ranges_in_any_order(strict: StrictCloud, nas: Nas) -> None:
         for nth, seconds in ((1, 0.2), (3, 0.1), (5, 0.15))
     ]
     for pump in new_pump(8):
-        result = downloaded(strict, nas, pump, download_of(blob))
+        (result,) = pumped(pump, downloader(strict, nas, breadth).download(download_of(blob)))
     assert isinstance(result, Downloaded)
     assert (result.crc64nvme, result.md5) == (crc(data), md5(data))
+
+
+def test_range_by_range_nothing_is_read_again(
+    strict: StrictCloud, nas: Nas, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ranges come one by one their MD5 is made of what passes: the NAS is not asked for it."""
+    asked: list[int] = []
+    real = Partial.read_into
+
+    def counting(self: Partial, room: memoryview, offset: int) -> int:
+        asked.append(offset)
+        return real(self, room, offset)
+
+    monkeypatch.setattr(Partial, "read_into", counting)
+    (result,) = pumped(pump, downloader(strict, nas, ONE_RANGE).download(download_of(stored(strict, LARGE))))
+    assert (result.md5, asked) == (md5(LARGE), [])
+    blob = strict.azure.put("c", "other", LARGE[::-1])
+    strict.faults.append(Fault(Call(lambda _: time.sleep(0.3)), operation="GetBlob", path="other"))
+    (result,) = pumped(pump, downloader(strict, nas, MOST_RANGES).download(download_of(blob, 2, "other")))
+    assert (result.md5, bool(asked)) == (md5(LARGE[::-1]), True)
+
+
+@pytest.mark.parametrize("wrong", ["what came first", "what came then"])
+def test_range_that_comes_twice_is_hashed_once(strict: StrictCloud, nas: Nas, pump: Pump, wrong: str) -> None:
+    """When a range breaks off and comes again, the MD5 is that of the bytes in the file, not of those before (B12)."""
+    flipped = 1 if wrong == "what came first" else 2
+    strict.faults += [
+        Fault(Cut(after=700_000), operation="GetBlob", nth=1),
+        Fault(Flip(offset=1000), operation="GetBlob", nth=flipped),
+    ]
+    blob = stored(strict, LARGE)
+    (result,) = pumped(pump, downloader(strict, nas, ONE_RANGE).download(download_of(blob)))
+    assert isinstance(result, Downloaded)
+    assert (result.md5, result.crc64nvme, files(nas.root)) == (md5(LARGE), crc(LARGE), {"c/b": LARGE})
+    # Wrong bytes that were thrown away cost that range; wrong bytes in the file cost the whole.
+    assert len(strict.asked("GetBlob")) == (4 if flipped == 1 else 7)
+
+
+def test_breadth() -> None:
+    """Ranges double while the network thread waits, and are halved where it is busy; 1 to 8 of them."""
+    clock, busy = Time(), Time()
+    breadth = Breadth(clock=clock, busy=busy)
+    seen: list[int] = []
+    for share in (0.4,) * 4 + (0.6,) * 4:
+        since = breadth.moment()
+        clock.pass_(10)
+        busy.pass_(10 * share)
+        breadth.learn(since)
+        seen.append(breadth())
+    assert seen == [2, 4, 8, 8, 4, 2, 1, 1]
 
 
 def test_name_that_no_address_can_hold(strict: StrictCloud, nas: Nas, pump: Pump) -> None:

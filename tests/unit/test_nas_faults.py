@@ -378,7 +378,7 @@ def test_trouble_in_our_own_folder(nas: Nas, monkeypatch: pytest.MonkeyPatch, na
     assert caught.value.code == code
 
 
-CALLS = ["open", "mkdir", "pwrite", "fsync", "close", "stat", "fstat", "rename", "unlink", "read", "pread", "readv"]
+CALLS = ["open", "mkdir", "pwritev", "fsync", "close", "stat", "fstat", "rename", "unlink", "read", "pread", "readv"]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -15,6 +15,7 @@ import pytest
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together
 from sync_cloud_storage.http.pump import GROUP_MAX, INLINE_S, Pump
+from sync_cloud_storage.http.transfer import GATHER_BYTES, GATHER_PIECES
 from tests.unit.peer import CLOSE, RESET, Peer, reply
 from tests.unit.telling import Ended, new_pump, pumped, turn_until
 
@@ -72,6 +73,7 @@ class Sink:
         self.received = 0
         self.data = b""
         self.begun: list[int] = []
+        self.calls = 0
         self._take = take
         self._fail = fail
 
@@ -83,12 +85,13 @@ class Sink:
         self.headers = headers
         return self._take
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take bytes."""
         if self._fail is not None:
             raise self._fail
-        self.received += len(data)
-        self.data += data
+        self.calls += 1
+        self.received += sum(map(len, pieces))
+        self.data += b"".join(pieces)
 
 
 class Source:
@@ -725,6 +728,7 @@ def test_sink_gets_the_body(pump: Pump) -> None:
     with Peer(lambda _: reply(206, data, "ETag: 7")) as peer:
         (answer,) = pumped(pump, fetch(peer.url, sink=sink, max_body_bytes=len(data)))
     assert (sink.begun, sink.data, sink.headers["etag"]) == ([206], data, "7")
+    assert sink.calls <= len(data) // GATHER_BYTES + 1
     assert (answer.status, answer.body) == (206, b"")
 
 
@@ -736,12 +740,22 @@ def test_sink_that_will_not_take_it(pump: Pump) -> None:
     assert (sink.begun, sink.data, answer.body) == ([404], b"", b"<Code>X</Code>")
 
 
-def test_sink_that_fails(pump: Pump) -> None:
+def test_sink_gets_no_more_pieces_than_one_write_takes(pump: Pump) -> None:
+    """A body in thousands of crumbs is handed on in helpings: the kernel takes 1,024 pieces at most (IOV_MAX)."""
+    sink = Sink()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Peer(lambda _: [head + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"]) as peer:
+        pumped(pump, fetch(peer.url, sink=sink))
+    assert (sink.data, sink.calls) == (b"x" * 5000, 5000 // GATHER_PIECES + 1)
+
+
+@pytest.mark.parametrize("size", [100, 3 * GATHER_BYTES], ids=["at the end", "on the way"])
+def test_sink_that_fails(pump: Pump, size: int) -> None:
     """An exception in a sink ends the transfer, is raised in the story, and harms nobody else."""
-    with Peer(lambda _: reply(200, bytes(100_000))) as peer:
+    with Peer(lambda _: reply(200, bytes(size))) as peer:
         with pytest.raises(OSError, match="disk full"):
             pumped(pump, fetch(peer.url, sink=Sink(fail=OSError("disk full"))))
-        assert len(pumped(pump, fetch(peer.url))[0].body) == 100_000
+        assert len(pumped(pump, fetch(peer.url))[0].body) == size
 
 
 def test_source_that_fails(pump: Pump) -> None:

@@ -19,7 +19,7 @@ from tests.unit.peer import CLOSE, HOST, RESET, Peer, reply
 from tests.unit.telling import new_pump, pumped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sync_cloud_storage.http.messages import Response, Story
     from sync_cloud_storage.http.pump import Pump
@@ -87,10 +87,10 @@ class Kept:
         self.received, self.data = 0, b""
         return True
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Take bytes."""
-        self.received += len(data)
-        self.data += data
+        self.received += sum(map(len, pieces))
+        self.data += b"".join(pieces)
 
 
 @contextmanager

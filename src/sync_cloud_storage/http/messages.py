@@ -28,7 +28,7 @@ class Sink(Protocol):
         ...
 
     def write(self, pieces: Sequence[bytes]) -> object:
-        """Take the next bytes, in the pieces in which they came. An exception ends the transfer: the story's to catch."""
+        """Take the next bytes, in pieces as they came. An exception ends the transfer and is raised in the story."""
         ...
 
 

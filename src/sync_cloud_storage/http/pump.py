@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.http.lanes import Lanes
-    from sync_cloud_storage.http.messages import Command, Response, Story
+    from sync_cloud_storage.http.messages import Command, Each, Response, Story
 
 GROUP_MAX = 64  # items for one `Together`; enough to spread a flush, few enough to hold little back
 GROUP_WAIT_S = 0.02

@@ -11,7 +11,6 @@ from sync_cloud_storage.errors import BlobFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Sequence
 
     from sync_cloud_storage.http.messages import Response
 
