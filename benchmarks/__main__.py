@@ -70,7 +70,7 @@ def _measure(work: list[tuple[Row, Sizes]], asked: argparse.Namespace) -> int:
         for number, (row, sizes) in enumerate(work):
             lab.forget_all_but({later.recipe(theirs) for later, theirs in work[number:]})
             print(f"{row.name}: {row.work.format(**sizes)}", flush=True)
-            result = run(row, lab, sizes, found, command, is_full=asked.full)
+            result = run(row, lab, sizes, found, command)
             absent |= bool(result["notes"])
             asked.results.mkdir(parents=True, exist_ok=True)
             (asked.results / f"{row.name}.json").write_text(json.dumps(result, indent=2) + "\n")

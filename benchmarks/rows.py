@@ -24,7 +24,7 @@ class Entry(NamedTuple):
         tool: Its name in `tools.py`.
         turn: Does the work once.
         does: What it does and does not do, for the page.
-        is_slow: It takes part in the first round only, but in the full form.
+        is_slow: It takes part in the first round only.
     """
 
     tool: str
@@ -176,7 +176,7 @@ ROWS = (
         _equal,
         (
             *_UP,
-            _AWS._replace(is_slow=True),  # a new connection for each object: minutes
+            _AWS._replace(is_slow=True, does=f"{_AWS.does}; one round only: a new connection for each object"),
             Entry("rclone", who.rclone_upload, "--transfers 32; sends MD5, asks for each object again (HEAD)"),
         ),
         _fixed(

@@ -26,7 +26,7 @@ _LEAST_WARM = 1 << 30  # catalogs and lists need memory, too
 Rounds = dict[str, dict[int, Took]]  # by stage, then by round
 
 
-def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: str, *, is_full: bool) -> dict[str, Any]:
+def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: str) -> dict[str, Any]:
     """Measure one row, print each turn, and give what `results/` keeps."""
     recipe = row.recipe(sizes)
     data = lab.data(recipe)
@@ -48,7 +48,7 @@ def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: st
             for number in range(sizes["rounds"]):
                 is_warm = lab.keep_warm(max(need, _LEAST_WARM)) if in_memory else False
                 for entry, stage in stages.items():
-                    if entry.tool in notes or (entry.is_slow and number and not is_full):
+                    if entry.tool in notes or (entry.is_slow and number):
                         continue
                     try:
                         with _folder(lab, need) as folder:
