@@ -246,8 +246,8 @@ class Downloader:
 class Breadth:
     """How many ranges of one blob come side by side: one where the network thread has no time for more anyway.
 
-    It doubles with each range while the thread waits for the network. A blob that comes range by range is hashed as it
-    passes and not read again.
+    Halved with each range in which the thread was busy for most of the time, doubled with each other one. A blob that
+    comes range by range is hashed as it passes and not read again.
 
     Args:
         ranges: To begin with.
@@ -257,7 +257,7 @@ class Breadth:
 
     def __init__(
         self,
-        ranges: int = 1,
+        ranges: int = RANGES_AT_ONCE,
         *,
         clock: Callable[[], float] = time.monotonic,
         busy: Callable[[], float] = time.thread_time,

@@ -535,17 +535,17 @@ def test_range_that_comes_twice_is_hashed_once(strict: StrictCloud, nas: Nas, pu
 
 
 def test_breadth() -> None:
-    """Ranges double while the network thread waits, and are halved where it is busy; 1 to 8 of them."""
+    """Ranges are halved where the network thread is busy, and double while it waits; 8 to 1 of them."""
     clock, busy = Time(), Time()
     breadth = Breadth(clock=clock, busy=busy)
-    seen: list[int] = []
-    for share in (0.4,) * 4 + (0.6,) * 4:
+    seen = [breadth()]
+    for share in (0.6,) * 4 + (0.4,) * 4:
         since = breadth.moment()
         clock.pass_(10)
         busy.pass_(10 * share)
         breadth.learn(since)
         seen.append(breadth())
-    assert seen == [2, 4, 8, 8, 4, 2, 1, 1]
+    assert seen == [8, 4, 2, 1, 1, 2, 4, 8, 8]
 
 
 def test_name_that_no_address_can_hold(strict: StrictCloud, nas: Nas, pump: Pump) -> None:
