@@ -132,3 +132,34 @@ def test_scs_run_of_a_blob_that_changes_between_its_ranges(desk: Desk, strict: S
     assert strict.s3.buckets["target"].objects["films/reel"].data == new.encode()
     assert desk.leftovers() == []
     assert 412 in {line.status for line in strict.asked("GetBlob")}
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, 137)])
+def test_scs_sync_stopped_within_a_container_in_parts(
+    how: signal.Signals, code: int, desk: Desk, strict: StrictCloud
+) -> None:
+    """A large container goes on where each of its parts was: no name is lost or told gone, few are asked for twice."""
+    strict.azure.page = 40
+    names = {f"{folder:02}/{number:03}" for folder in range(20) for number in range(100)} | {"at the top"}
+    for name in names:
+        strict.azure.put("films", name, b"")
+    pages = 20 * 3
+    desk.scs("init")
+    hold = threading.Event()
+    strict.faults.append(Fault(Call(lambda _: hold.wait(30)), operation="ListBlobs", nth=30, times=0))
+    listed = "SELECT count(*) FROM sync"
+    with desk.start("sync") as going:
+        going.until(lambda: desk.select(listed)[0][0] >= 500)
+        going.interrupt(how)
+        assert going.end(timeout_s=15).code == code
+    hold.set()
+    strict.faults.clear()
+    had, asked = desk.select(listed)[0][0], len(strict.asked("ListBlobs"))
+    assert desk.select("SELECT status FROM containers") == [(0,)]
+    assert any("prefix=" in line.query for line in strict.asked("ListBlobs")), "it was not listed in parts"
+    desk.scs("sync")
+    assert desk.states() == {f"films/{name}": "pending" for name in names}
+    assert desk.select("SELECT status FROM containers") == [(200,)]
+    assert len(strict.asked("ListBlobs")) - asked <= pages - had // 40 + 4  # what was on its way comes again
+    desk.scs("sync", "--all")
+    assert desk.select("SELECT count(*), count(gone_at_utc) FROM sync") == [(len(names), 0)]
