@@ -127,7 +127,7 @@ class Torture:
             self._change()
 
     def _moment(self, run: subprocess.Popen[bytes], after: Counter[str]) -> tuple[str, float]:
-        """Wait for the run's first request of the kind that had the fewest kills; gives it, and the seconds to the kill."""
+        """Wait for the run's first request of the kind with the fewest kills; gives it, and the seconds to the kill."""
         if self.dice.random() < 0.1:
             return "", self.dice.uniform(0.05, 1.0)
         kind = min(KINDS, key=lambda kind: (after[kind], self.dice.random()))
