@@ -6,8 +6,8 @@ import gc
 import signal
 import sys
 
-# New objects until Python looks for cycles. Neither rows nor stories leave any, and to look after each 700, as Python
-# does by itself, takes 4 % of a run. Workers are forks of this process and inherit it.
+# New objects until Python looks for cycles. Rows and stories are made so that they leave none, and to look after each
+# 700, as Python does by itself, takes 4 % of a run. Workers that are forks of this process inherit it.
 GARBAGE_FROM = 50_000
 
 

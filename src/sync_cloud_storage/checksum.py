@@ -11,17 +11,16 @@ the CRC of the whole. MD5 does not combine; it exists here because the source ma
 from __future__ import annotations
 
 import base64
+import hashlib
 from binascii import b2a_base64
 from typing import TYPE_CHECKING
 
 from awscrt import checksums  # type: ignore[import-untyped]
-from cryptography.hazmat.primitives.hashes import MD5, Hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CRC_BYTES = 8
-_MD5 = MD5()  # noqa: S303 - a comparison with what the source says, not a secret
 
 
 def crc64nvme(data: bytes | bytearray | memoryview, previous: int = 0) -> int:
@@ -47,18 +46,17 @@ def combine_all(parts: Iterable[tuple[int, int]]) -> int:
 class Md5:
     """MD5 of a stream: against accidents, not against forgers.
 
-    By `cryptography`, whose OpenSSL is new also where Python's is old, which is a twentieth of the time.
+    That is said to OpenSSL, too, which lets it work on machines in FIPS mode.
     """
 
-    __slots__ = ("_hash", "_text", "size_bytes")
+    __slots__ = ("_hash", "size_bytes")
 
-    def __init__(self, state: Hash | None = None, size_bytes: int = 0) -> None:
-        self._hash = state or Hash(_MD5)
-        self._text = ""
+    def __init__(self, state: hashlib._Hash | None = None, size_bytes: int = 0) -> None:
+        self._hash = state or hashlib.md5(usedforsecurity=False)
         self.size_bytes = size_bytes
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes; none after `base64` was read. A memoryview must be one of single bytes."""
+        """Take the next bytes. A memoryview must be one of single bytes."""
         self._hash.update(data)
         self.size_bytes += len(data)
 
@@ -68,10 +66,8 @@ class Md5:
 
     @property
     def base64(self) -> str:
-        """MD5 of all of them as Content-MD5 writes it."""
-        if not self._text:
-            self._text = _base64(self._hash.finalize())
-        return self._text
+        """MD5 so far as Content-MD5 writes it."""
+        return _base64(self._hash.digest())
 
 
 class Running:
@@ -97,15 +93,13 @@ class Running:
 
     @property
     def md5_base64(self) -> str:
-        """MD5 of all bytes as Content-MD5 writes it; "" when MD5 was not asked for. No bytes may come after it."""
+        """MD5 so far as Content-MD5 writes it; "" when MD5 was not asked for."""
         return self._md5.base64 if self._md5 is not None else ""
 
 
 def md5_base64(data: bytes) -> str:
     """MD5 of *data* as Content-MD5 writes it."""
-    md5 = Hash(_MD5)
-    md5.update(data)
-    return _base64(md5.finalize())
+    return _base64(hashlib.md5(data, usedforsecurity=False).digest())
 
 
 def crc_to_s3(crc: int) -> str:

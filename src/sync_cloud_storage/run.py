@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Result, Task
     from sync_cloud_storage.worker import Message, Report
 
-HELPINGS = 4  # a worker's window is filled in so many; fewer tasks than that are not worth a message
+HELPINGS = 16  # a worker's window is filled in so many; fewer tasks than that are not worth a message
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
 SETTLE_ROWS = 10_000  # of pages, in one transaction

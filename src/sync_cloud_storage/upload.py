@@ -61,37 +61,42 @@ class Uploader:
         self._part_bytes = part_bytes
         self._now = now
         self._give = give
+        self._names_checksums = True
 
     def takes_together(self, task: Upload) -> bool:
-        """Whether a file may go in company: small, and with nothing left over from an earlier attempt."""
-        return task.size_bytes <= COMPANY_BYTES and task.size_bytes < self._multipart_from_bytes and not task.upload_id
+        """Whether a file may go in company: small, and with nothing left over from an earlier attempt.
 
-    def together(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Rotten | Failed]]:
-        """The way of some small files side by side, at less cost each: what does not go well goes on alone."""
+        Where answers name no checksum each has to be looked at alone, so company would only read the file twice.
+        """
+        is_small = task.size_bytes <= COMPANY_BYTES and task.size_bytes < self._multipart_from_bytes
+        return is_small and not task.upload_id and self._names_checksums
+
+    def together(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Response | None]]:
+        """The way of some small files side by side, at less cost each. Never fails.
+
+        For each task what came of it; or, where it did not go well, the `first` with which it is to go on alone.
+        """
         bodies: list[bytes | ScsError] = yield AllTogether(self._read_many, tasks)
-        going: list[tuple[Upload, bytes]] = []
-        requests: list[Request] = []
-        for task, body in zip(tasks, bodies, strict=True):
+        outcomes: list[Uploaded | Response | None] = [None] * len(tasks)
+        requests: dict[int, Request] = {}
+        for place, (task, body) in enumerate(zip(tasks, bodies, strict=True)):
             if isinstance(body, bytes) and (request := self._putting(task, body)) is not None:
-                going.append((task, body))
-                requests.append(request)
-        answers: list[Response | BaseException] = yield All(requests)
+                requests[place] = request
+        answers: list[Response | BaseException] = yield All([*requests.values()])
         now = self._now()
-        done: dict[int, Uploaded] = {}
-        said: dict[int, Response] = {}
-        for (task, body), answer in zip(going, answers, strict=True):
+        for place, answer in zip(requests, answers, strict=True):
             if not isinstance(answer, Response):
                 continue
-            said[task.id] = answer
-            stored = self._s3.has_taken(answer, len(body))
+            outcomes[place] = answer
+            task = tasks[place]
+            stored = self._s3.has_taken(answer, task.size_bytes)
             if stored is not None and stored.checksum == task.crc64nvme:
-                done[task.id] = Uploaded(
-                    task.id, task.etag, stored.etag, stored.checksum, stored.version_id, len(body), now
+                outcomes[place] = Uploaded(
+                    task.id, task.etag, stored.etag, stored.checksum, stored.version_id, task.size_bytes, now
                 )
-        if len(done) == len(tasks):
-            return list(done.values())
-        alone = [self.upload(task, said.get(task.id)) for task in tasks if task.id not in done]
-        return [*done.values(), *(yield Each(alone, len(alone)))]
+            elif stored is not None and not stored.checksum:
+                self._names_checksums = False
+        return outcomes
 
     def _putting(self, task: Upload, body: bytes) -> Request | None:
         """The request for a small file; None where something about it has to be said that `upload` says."""

@@ -16,6 +16,7 @@ from sync_cloud_storage.azure import Azure, AzureAccess
 from sync_cloud_storage.download import COMPANY_BYTES, RANGES_AT_ONCE, Downloader
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
+from sync_cloud_storage.http.messages import Response
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.listing import list_blobs, list_containers, look
@@ -217,13 +218,18 @@ class Worker:
             tasks.append(task)
         self._weight += len(tasks)
 
-        def over(results: Any, error: BaseException | None) -> None:
+        def over(outcomes: Any, error: BaseException | None) -> None:
             self._weight -= len(tasks)
             if error is not None:
                 self._stop(tasks[0], error)
-            else:
-                self._over.extend(tickets)
-                self._results.extend(results)
+                return
+            for ticket, task, outcome in zip(tickets, tasks, outcomes, strict=True):
+                if outcome is None or isinstance(outcome, Response):
+                    if self._drain_by is None:
+                        self._begin(ticket, task, outcome)
+                else:
+                    self._over.append(ticket)
+                    self._give(outcome)
 
         self.pump.start(together(tasks), over)
 
@@ -235,7 +241,7 @@ class Worker:
             return self._uploader.together
         return None
 
-    def _begin(self, ticket: int, task: Task) -> None:
+    def _begin(self, ticket: int, task: Task, first: Response | None = None) -> None:
         size = getattr(task, "size_bytes", 0)
         weight = max(1, min(RANGES_AT_ONCE, size // self._range_bytes))
         self._weight += weight
@@ -249,16 +255,16 @@ class Worker:
                 self._give(value)
 
         try:
-            self.pump.start(self._story(task), over)
+            self.pump.start(self._story(task, first), over)
         except RuntimeError as mistake:  # a task for a door that this worker was not given
             over(None, mistake)
 
-    def _story(self, task: Task) -> Story[Any]:
+    def _story(self, task: Task, first: Response | None) -> Story[Any]:
         match task:
             case Download():
-                return _need(self._downloader).download(task)
+                return _need(self._downloader).download(task, first)
             case Upload():
-                return _need(self._uploader).upload(task)
+                return _need(self._uploader).upload(task, first)
             case ListBlobs():
                 return list_blobs(task, _need(self._azure), self._placement, self._give)
             case ListContainers():

@@ -534,6 +534,19 @@ def test_range_that_comes_twice_is_hashed_once(strict: StrictCloud, nas: Nas, pu
     assert len(strict.asked("GetBlob")) == (4 if flipped == 1 else 7)
 
 
+def test_range_that_is_refused_when_it_was_whole(strict: StrictCloud, nas: Nas) -> None:
+    """A range whose answer is refused after its last byte is hashed anew, also when the next one came meanwhile."""
+    strict.faults += [
+        Fault(Headers(drop=("x-ms-request-id",)), operation="GetBlob", nth=1),
+        Fault(Flip(offset=1000), operation="GetBlob", nth=1),
+    ]
+    blob = stored(strict, LARGE)
+    for pump in new_pump(1):
+        (result,) = pumped(pump, downloader(strict, nas, MOST_RANGES).download(download_of(blob)))
+    assert isinstance(result, Downloaded)
+    assert (result.md5, files(nas.root), len(strict.asked("GetBlob"))) == (md5(LARGE), {"c/b": LARGE}, 4)
+
+
 def test_breadth() -> None:
     """Ranges are halved where the network thread is busy, and double while it waits; 8 to 1 of them."""
     clock, busy = Time(), Time()

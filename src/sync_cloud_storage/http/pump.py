@@ -227,7 +227,10 @@ class Pump:
         elif isinstance(command, Together):
             self._join(command.function, (command.item,), telling, _ALONE)
         elif isinstance(command, AllTogether):
-            self._join(command.function, command.items, telling, len(command.items))
+            if command.items:
+                self._join(command.function, command.items, telling, len(command.items))
+            else:
+                self._ready.append((telling, [], None))
         elif isinstance(command, Aside):
             self._send_aside(lambda: [command.function(*command.arguments)], [(telling, _ALONE)], 1)
         elif isinstance(command, Pause):
@@ -456,4 +459,9 @@ def _outcomes(work: Callable[[], Sequence[Any]], expected: int) -> list[Any]:
         return [error] * expected
     except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
         return [RuntimeError(f"a thread ended with {error!r}")] * expected
+    for value in values:
+        if isinstance(value, BaseException):
+            # It remembers the frame that caught it, which holds the list that it is in, with all that was read for the
+            # group: a circle that would stay in memory until Python looks for such.
+            value.__traceback__ = value.__context__ = value.__cause__ = None
     return values
