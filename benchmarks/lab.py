@@ -109,7 +109,7 @@ class Lab:
         return folder.is_relative_to(self._memory) and self._memory.is_relative_to(_MEMORY)
 
     def keep_warm(self, need_bytes: int) -> bool:
-        """Have so much free memory that costs what memory costs; False where there is no room for that.
+        """Make *need_bytes* of free memory that the host cannot take back; False where there is no room for that.
 
         The host of a virtual machine takes free memory back within a second, and giving it again costs up to three
         times as much as writing to it: whoever came right after a deletion would be favoured. It takes only large

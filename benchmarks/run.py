@@ -35,7 +35,7 @@ def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: st
     load, steal, at = os.getloadavg()[0], steal_s(), datetime.now(UTC)
     need = 0 if recipe.kind == "listing" else max(data.size_bytes, data.blobs * 4096)
     with _folder(lab, row.copies * need) as shared:
-        in_memory, is_warm = lab.is_in_memory(shared), False
+        in_memory = is_warm = lab.is_in_memory(shared)
         for name in ("server", "tls"):
             (shared / name).mkdir()
         tls = shared / "tls" if row.tls else None
@@ -46,7 +46,7 @@ def run(row: Row, lab: Lab, sizes: Sizes, tools: Mapping[str, Tool], command: st
                 if _is_there(tools[entry.tool], notes)
             }
             for number in range(sizes["rounds"]):
-                is_warm = lab.keep_warm(max(need, _LEAST_WARM)) if in_memory else False
+                is_warm &= in_memory and lab.keep_warm(max(need, _LEAST_WARM))
                 for entry, stage in stages.items():
                     if entry.tool in notes or (entry.is_slow and number):
                         continue

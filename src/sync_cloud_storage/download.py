@@ -1,19 +1,19 @@
 """The verb *download*: one version of one blob from the source to the NAS, whole and durable, or not at all.
 
-Small blobs come in one answer and are hashed, written, flushed and renamed in groups, away from the network's thread.
+Small blobs come in one answer, the smallest in company, and are hashed, written, flushed and renamed in groups.
 Middle ones stream into their file. Large ones come in ranges side by side, each with If-Match, and go on after a kill
 with the ranges they had; what is already there is read again before it is believed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.checksum import Md5, Running, combine_all, crc64nvme, crc_to_s3, md5_base64
+from sync_cloud_storage.company import Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
-from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Response, Together
+from sync_cloud_storage.http.messages import Aside, Each, Together, for_one
 from sync_cloud_storage.listing import look
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Look, Seen
 from sync_cloud_storage.nas import Publication
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.azure import Azure
-    from sync_cloud_storage.http.messages import Request, Story
+    from sync_cloud_storage.http.messages import Request, Response, Story
     from sync_cloud_storage.nas import Nas, Partial, Temp
 
 SMALL_BYTES = 512 << 10  # up to here a blob is one answer in memory
-COMPANY_BYTES = 64 << 10  # up to here blobs travel together
 RANGES_AT_ONCE = 8  # at most
-IS_BUSY = 0.5  # of the network thread's time
+BUSY_SHARE = 0.5  # who works for more than this share of the time is busy
 RETRIES_AFTER_DISK = 2  # a temporary file that could not be made durable is thrown away and fetched again
 HASH_STEP_BYTES = 1 << 20
 FOLLOW_STEP_BYTES = 1 << 18
@@ -54,29 +53,24 @@ class Downloader:
         self._now = now
         self._breadth = breadth or Breadth()
 
-    def together(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Response | None]]:
-        """The way of some small blobs side by side, at two thirds of the cost. Never fails.
+    def in_company(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Alone]]:
+        """The way of some small blobs side by side. Raises nothing: what does not go well is left to go on alone."""
+        answers: list[Response | None] = yield from answers_to([self._reading(task) for task in tasks])
+        arrived = [
+            _Small(task, answer.body)
+            for task, answer in zip(tasks, answers, strict=True)
+            if answer is not None and self._azure.is_whole(answer, task.etag, task.size_bytes)
+        ]
+        stored: list[Downloaded | ScsError] = yield Together(self._store, arrived)
+        done = {one.id: one for one in stored if isinstance(one, Downloaded)}
+        return [done.get(task.id) or Alone(answer) for task, answer in zip(tasks, answers, strict=True)]
 
-        For each task what came of it; or, where it did not go well, the `first` with which it is to go on alone.
-        """
-        outcomes: list[Downloaded | Response | None] = [None] * len(tasks)
-        requests: dict[int, Request] = {}
-        for place, task in enumerate(tasks):
-            with contextlib.suppress(BlobFault):  # a name that no address can hold: `download` says so
-                requests[place] = self._azure.whole(task.container, task.blob, task.etag, task.size_bytes)
-        answers: list[Response | BaseException] = yield All([*requests.values()])
-        arrived: dict[int, _Small] = {}
-        for place, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Response):
-                outcomes[place] = answer
-                task = tasks[place]
-                if self._azure.is_whole(answer, task.etag, task.size_bytes):
-                    arrived[place] = _Small(task, answer.body)
-        stored: list[Downloaded | ScsError] = yield AllTogether(self._store, [*arrived.values()])
-        for place, one in zip(arrived, stored, strict=True):
-            if isinstance(one, Downloaded):
-                outcomes[place] = one
-        return outcomes
+    def _reading(self, task: Download) -> Request | None:
+        """The request for a small blob; None where something about it has to be said that `download` says."""
+        try:
+            return self._azure.reading(task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes)
+        except BlobFault:
+            return None
 
     def download(self, task: Download, first: Response | None = None) -> Story[Downloaded | Seen | Gone | Failed]:
         """The whole way of one blob. Environment faults are raised; everything else is a result.
@@ -101,7 +95,9 @@ class Downloader:
         suspect = ""
         for attempt in range(RETRIES_AFTER_DISK + 1):
             try:
-                return (yield from self._small(task, None if attempt else first) if is_small else way(task))
+                if is_small:
+                    return (yield from self._small(task, None if attempt else first))
+                return (yield from way(task))
             except _WrongBytes as wrong:
                 # The same wrong bytes twice: the stored MD5 is wrong at the source, not the transfer.
                 if suspect == wrong.crc64nvme:
@@ -122,7 +118,7 @@ class Downloader:
         answer: Response = yield from self._azure.read(
             task.container, task.blob, task.etag, span, task.size_bytes, first=first
         )
-        stored: Downloaded = yield Together(self._store, _Small(task, answer.body))
+        stored: Downloaded = yield from for_one(self._store, _Small(task, answer.body))
         return stored
 
     def _streamed(self, task: Download) -> Story[Downloaded]:
@@ -148,13 +144,13 @@ class Downloader:
         end = partial.close
         try:
             had = sum(length for _, length, _ in partial.done)
-            md5 = _Follower(partial) if task.content_md5 else None
+            follower = _Follower(partial) if task.content_md5 else None
             spans = _missing(partial.done, task.size_bytes, self._range_bytes)
-            yield Each((self._range(task, partial, span, md5) for span in spans), self._breadth)
-            if md5 is not None:
-                yield from md5.catch_up()
+            yield Each((self._range(task, partial, span, follower) for span in spans), self._breadth)
+            if follower is not None:
+                yield from follower.catch_up()
             crc = crc_to_s3(combine_all((crc, length) for _, length, crc in sorted(partial.done)))
-            if md5 is not None and md5.hashed.base64 != task.content_md5:
+            if follower is not None and follower.hashed.base64 != task.content_md5:
                 raise _WrongBytes(crc)
             evidence = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
             return (yield from self._publish(task, partial, evidence))
@@ -165,21 +161,23 @@ class Downloader:
         finally:
             end()
 
-    def _range(self, task: Download, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> Story[None]:
+    def _range(
+        self, task: Download, partial: Partial, span: tuple[int, int], follower: _Follower | None
+    ) -> Story[None]:
         since = self._breadth.moment()
-        into = _RangeOfFile(partial, span, md5)
+        into = _RangeOfFile(partial, span, follower)
         yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes, into)
         self._breadth.learn(since)
         partial.finished(span[0], span[1] - span[0], into.crc)
-        if md5 is not None:
-            md5.arrived(span[0], span[1] - span[0])
-            yield from md5.catch_up()
+        if follower is not None:
+            follower.arrived(span[0], span[1] - span[0])
+            yield from follower.catch_up()
 
     # ------------------------------------------------------------------------------------------- to the disk
 
     def _publish(self, task: Download, temp: Temp | Partial, result: Downloaded) -> Story[Downloaded]:
         try:
-            yield Together(self._nas.publish, Publication(temp, task.nas_path, task.may_replace))
+            yield from for_one(self._nas.publish, Publication(temp, task.nas_path, task.may_replace))
         except BlobFault as fault:
             if fault.code != "NAS-EXISTS":
                 raise
@@ -248,15 +246,16 @@ class Downloader:
 
 
 class Breadth:
-    """How many ranges of one blob come side by side: one where the network thread has no time for more anyway.
+    """How many ranges of one blob come side by side.
 
-    Halved with each range in which the thread was busy for most of the time, doubled with each other one. A blob that
-    comes range by range is hashed as it passes and not read again.
+    Where the network thread is busy more ranges bring nothing, and a blob that comes range by range is hashed as it
+    passes and need not be read again. So: half as many after each range in which the thread was busy, twice as many
+    after any other.
 
     Args:
         ranges: To begin with.
         clock: Monotonic seconds.
-        busy: Seconds for which this thread was at work.
+        worked: Seconds for which this thread was at work.
     """
 
     def __init__(
@@ -264,11 +263,11 @@ class Breadth:
         ranges: int = RANGES_AT_ONCE,
         *,
         clock: Callable[[], float] = time.monotonic,
-        busy: Callable[[], float] = time.thread_time,
+        worked: Callable[[], float] = time.thread_time,
     ) -> None:
         self._ranges = ranges
         self._clock = clock
-        self._busy = busy
+        self._worked = worked
 
     def __call__(self) -> int:
         """Ranges of one blob that may be in flight now."""
@@ -276,11 +275,11 @@ class Breadth:
 
     def moment(self) -> tuple[float, float]:
         """A range begins: what `learn` wants to have when it ends."""
-        return self._clock(), self._busy()
+        return self._clock(), self._worked()
 
     def learn(self, since: tuple[float, float]) -> None:
         """A range that began at the moment *since* has ended."""
-        is_busy = self._busy() - since[1] > IS_BUSY * (self._clock() - since[0])
+        is_busy = self._worked() - since[1] > BUSY_SHARE * (self._clock() - since[0])
         self._ranges = max(1, self._ranges // 2) if is_busy else min(RANGES_AT_ONCE, self._ranges * 2)
 
 
@@ -327,9 +326,9 @@ class _WholeFile:
 class _RangeOfFile:
     """Sink: one range of a large blob into its place."""
 
-    def __init__(self, partial: Partial, span: tuple[int, int], md5: _Follower | None) -> None:
+    def __init__(self, partial: Partial, span: tuple[int, int], follower: _Follower | None) -> None:
         self._partial = partial
-        self._md5 = md5
+        self._follower = follower
         self._begin, self._end = span
         self.received = 0
         self.crc = 0
@@ -339,8 +338,8 @@ class _RangeOfFile:
         del headers
         self.received = 0
         self.crc = 0
-        if self._md5 is not None:
-            self._md5.again(self._begin)
+        if self._follower is not None:
+            self._follower.rewind(self._begin)
         return status == 206
 
     def write(self, pieces: Sequence[bytes]) -> None:
@@ -351,8 +350,8 @@ class _RangeOfFile:
             self._partial.write_at(offset, *pieces)
             for piece in pieces:
                 self.crc = crc64nvme(piece, self.crc)
-            if self._md5 is not None:
-                self._md5.passing(self._begin, offset, pieces)
+            if self._follower is not None:
+                self._follower.take(self._begin, offset, pieces)
 
 
 class _Follower:
@@ -376,7 +375,7 @@ class _Follower:
         self._ahead[offset] = length
         self._advance()
 
-    def passing(self, begin: int, offset: int, pieces: Sequence[bytes]) -> None:
+    def take(self, begin: int, offset: int, pieces: Sequence[bytes]) -> None:
         """Take *pieces* at *offset* of the range that begins at *begin*, if the front is just there."""
         if self._busy or offset != self.hashed.size_bytes:
             return
@@ -387,7 +386,7 @@ class _Follower:
         for piece in pieces:
             self.hashed.update(piece)
 
-    def again(self, begin: int) -> None:
+    def rewind(self, begin: int) -> None:
         """The range that begins at *begin* is fetched anew: what was hashed of it must not count for what comes now."""
         if self.hashed.size_bytes > begin:
             self.hashed = self._mark

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.model import BlobsPage, Task
 
-# Weight of the tasks of one feed that one worker has in hand: for one that does 6,000 small blobs a second enough for
-# the time that the catalog takes for a group of results. With 256 it waited for more than half of its time.
+# What the tasks of one feed that one worker has in hand may weigh: enough for it to go on, at 6,000 small blobs a
+# second, while the catalog settles a group of results. With 256 it stood still for more than half of its time.
 WINDOW = 1024
 WEIGHT_BYTES = 1 << 20  # a blob weighs one more for each of these
 WEIGHT_MOST = 384  # so that a worker has the next large blob in hand while it works on one

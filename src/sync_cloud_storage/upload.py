@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.checksum import combine_all, crc64nvme, crc_to_s3
+from sync_cloud_storage.company import COMPANY_BYTES, Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
-from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Response, Together
+from sync_cloud_storage.http.messages import Aside, Each, Together, for_one
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
 from sync_cloud_storage.names import object_key
 from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, described_as, fits, part_size_for
@@ -18,13 +19,12 @@ from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, described_as, fits, part_siz
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sync_cloud_storage.http.messages import Request, Story
+    from sync_cloud_storage.http.messages import Request, Response, Story
     from sync_cloud_storage.model import Result
     from sync_cloud_storage.nas import Nas, ReadFile
     from sync_cloud_storage.s3 import S3, Part, Stored
 
-SMALL_BYTES = 1 << 20  # up to here a file is read whole, with others, away from the network's thread
-COMPANY_BYTES = 64 << 10  # up to here files travel together
+SMALL_BYTES = 1 << 20  # up to here a file is read whole, with others
 PARTS_AT_ONCE = 8
 READ_STEP_BYTES = 1 << 20
 ATTEMPTS = 3  # when the NAS is busy, or somebody ended our upload
@@ -63,7 +63,7 @@ class Uploader:
         self._give = give
         self._names_checksums = True
 
-    def takes_together(self, task: Upload) -> bool:
+    def may_join(self, task: Upload) -> bool:
         """Whether a file may go in company: small, and with nothing left over from an earlier attempt.
 
         Where answers name no checksum each has to be looked at alone, so company would only read the file twice.
@@ -71,35 +71,26 @@ class Uploader:
         is_small = task.size_bytes <= COMPANY_BYTES and task.size_bytes < self._multipart_from_bytes
         return is_small and not task.upload_id and self._names_checksums
 
-    def together(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Response | None]]:
-        """The way of some small files side by side, at less cost each. Never fails.
+    def in_company(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
+        """The way of some small files side by side. Raises nothing: what does not go well is left to go on alone."""
+        bodies: list[bytes | ScsError] = yield Together(self._read_many, tasks)
+        answers: list[Response | None] = yield from answers_to(
+            [self._putting(task, body) for task, body in zip(tasks, bodies, strict=True)]
+        )
+        return [self._taken(task, answer) for task, answer in zip(tasks, answers, strict=True)]
 
-        For each task what came of it; or, where it did not go well, the `first` with which it is to go on alone.
-        """
-        bodies: list[bytes | ScsError] = yield AllTogether(self._read_many, tasks)
-        outcomes: list[Uploaded | Response | None] = [None] * len(tasks)
-        requests: dict[int, Request] = {}
-        for place, (task, body) in enumerate(zip(tasks, bodies, strict=True)):
-            if isinstance(body, bytes) and (request := self._putting(task, body)) is not None:
-                requests[place] = request
-        answers: list[Response | BaseException] = yield All([*requests.values()])
-        now = self._now()
-        for place, answer in zip(requests, answers, strict=True):
-            if not isinstance(answer, Response):
-                continue
-            outcomes[place] = answer
-            task = tasks[place]
-            stored = self._s3.has_taken(answer, task.size_bytes)
-            if stored is not None and stored.checksum == task.crc64nvme:
-                outcomes[place] = Uploaded(
-                    task.id, task.etag, stored.etag, stored.checksum, stored.version_id, task.size_bytes, now
-                )
-            elif stored is not None and not stored.checksum:
-                self._names_checksums = False
-        return outcomes
+    def _taken(self, task: Upload, answer: Response | None) -> Uploaded | Alone:
+        stored = None if answer is None else self._s3.has_taken(answer, task.size_bytes)
+        if stored is not None and stored.checksum == task.crc64nvme:
+            return self._evidence(task, stored, task.size_bytes)
+        if stored is not None and not stored.checksum:
+            self._names_checksums = False
+        return Alone(answer)
 
-    def _putting(self, task: Upload, body: bytes) -> Request | None:
+    def _putting(self, task: Upload, body: bytes | ScsError) -> Request | None:
         """The request for a small file; None where something about it has to be said that `upload` says."""
+        if not isinstance(body, bytes):
+            return None
         try:
             about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
             return self._s3.putting(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace)
@@ -132,7 +123,8 @@ class Uploader:
         while True:
             attempt += 1
             try:
-                stored: Stored = yield from way(task, about) if first is None else self._small(task, about, first)
+                one_try = way(task, about) if first is None else self._small(task, about, first)
+                stored: Stored = yield from one_try
             except BlobFault as fault:
                 first = None
                 if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN and not task.may_replace:
@@ -154,7 +146,7 @@ class Uploader:
     # ------------------------------------------------------------------------------------------- three ways
 
     def _small(self, task: Upload, about: Sequence[str], first: Response | None = None) -> Story[Stored]:
-        body: bytes = yield Together(self._read_many, task)
+        body: bytes = yield from for_one(self._read_many, task)
         put = self._s3.put(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace, first=first)
         return (yield from put)
 

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.azure import Azure, AzureAccess
-from sync_cloud_storage.download import COMPANY_BYTES, RANGES_AT_ONCE, Downloader
+from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
+from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Response
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.listing import list_blobs, list_containers, look
@@ -31,14 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sync_cloud_storage.http.messages import Line, Story
+    from sync_cloud_storage.http.messages import Line, Response, Story
     from sync_cloud_storage.model import Result, Task
     from sync_cloud_storage.names import Placement
 
 T = TypeVar("T")
 
 STORIES_PER_LANE = 2  # while one is on the wire, another is on its way to the disk
-COMPANY = 16  # small blobs in one story: a fifth of what each costs alone is the story's; more would wait longer
 LANES_FIRST = 16  # more are opened as answers come in well
 DRAIN_S = 3.0  # small transfers may finish; large ones keep their finished ranges and parts
 REPORT_EVERY_S = 0.05
@@ -206,13 +205,13 @@ class Worker:
     def _begin_next(self) -> None:
         """Begin the next task, or the next few small ones of a kind in company."""
         ticket, task = self._queue.popleft()
-        together = self._together(task)
-        if together is None:
+        company = self._company_of(task)
+        if company is None:
             self._begin(ticket, task)
             return
         tickets, tasks = [ticket], [task]
         most = min(COMPANY, self._lanes.limit)  # those that wait for a lane would only hold the others back
-        while self._queue and len(tasks) < most and self._together(self._queue[0][1]) == together:
+        while self._queue and len(tasks) < most and self._company_of(self._queue[0][1]) is company:
             ticket, task = self._queue.popleft()
             tickets.append(ticket)
             tasks.append(task)
@@ -224,21 +223,21 @@ class Worker:
                 self._stop(tasks[0], error)
                 return
             for ticket, task, outcome in zip(tickets, tasks, outcomes, strict=True):
-                if outcome is None or isinstance(outcome, Response):
+                if isinstance(outcome, Alone):
                     if self._drain_by is None:
-                        self._begin(ticket, task, outcome)
+                        self._begin(ticket, task, outcome.answer)
                 else:
                     self._over.append(ticket)
                     self._give(outcome)
 
-        self.pump.start(together(tasks), over)
+        self.pump.start(company.in_company(tasks), over)
 
-    def _together(self, task: Task) -> Callable[[list[Any]], Story[Any]] | None:
-        """What takes several tasks like this one; None for one that goes alone."""
-        if type(task) is Download and self._downloader is not None and task.size_bytes <= COMPANY_BYTES:
-            return self._downloader.together
-        if type(task) is Upload and self._uploader is not None and self._uploader.takes_together(task):
-            return self._uploader.together
+    def _company_of(self, task: Task) -> Any:
+        """The verb that takes several tasks like this one; None for one that goes alone."""
+        if type(task) is Download and task.size_bytes <= COMPANY_BYTES:
+            return self._downloader
+        if type(task) is Upload and self._uploader is not None and self._uploader.may_join(task):
+            return self._uploader
         return None
 
     def _begin(self, ticket: int, task: Task, first: Response | None = None) -> None:

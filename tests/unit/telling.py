@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Pause, Request, Response, Together
+from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Requests, Response, Together
 from sync_cloud_storage.http.pump import Pump
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Teller:
         return [
             request
             for command in self.commands
-            for request in (command.requests if isinstance(command, All) else [command])
+            for request in (command.requests if isinstance(command, Requests) else [command])
             if isinstance(request, Request)
         ]
 
@@ -71,7 +71,7 @@ class Teller:
         match command:
             case Request():
                 value = self._found(command)
-            case All(requests):
+            case Requests(requests):
                 value = [self._found(request) for request in requests]
             case Pause(seconds):
                 self.pauses.append(seconds)
@@ -79,9 +79,7 @@ class Teller:
                     self._clock(seconds)
             case Aside(function, arguments):
                 value = function(*arguments)
-            case Together(function, item):
-                (value,) = function([item])
-            case AllTogether(function, items):
+            case Together(function, items):
                 value = list(function(items))
             case Each(stories, _):
                 value = [self.tell(story) for story in stories]

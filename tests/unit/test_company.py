@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from sync_cloud_storage.download import COMPANY_BYTES, Downloader
+from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
+from sync_cloud_storage.download import Downloader
 from sync_cloud_storage.errors import EnvironmentFault, ScsError
-from sync_cloud_storage.http.messages import All, AllTogether, Aside, Each, Line, Request, Response, Together
+from sync_cloud_storage.http.messages import Aside, Each, Line, Request, Requests, Together, for_one
 from sync_cloud_storage.http.pump import GROUP_MAX
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Rotten, Seen, Stopped, Upload, Uploaded
 from sync_cloud_storage.names import Placement
 from sync_cloud_storage.nas import Nas
-from sync_cloud_storage.upload import COMPANY_BYTES as UPLOADS_BYTES
 from sync_cloud_storage.upload import Uploader
-from sync_cloud_storage.worker import COMPANY, Batch, Drain, Report, Setup, Worker
+from sync_cloud_storage.worker import Batch, Drain, Report, Setup, Worker
 from tests.servers.strict import (
     LOGIN_PAGE,
     SLOW_DOWN,
@@ -110,8 +110,8 @@ def get(url: str, *headers: str, **more: Any) -> Request:
 
 
 def answers_to(*requests: Request) -> Story[list[Any]]:
-    """A story of one `All`."""
-    answers: list[Any] = yield All(requests)
+    """A story of one `Requests`."""
+    answers: list[Any] = yield Requests(requests)
     return answers
 
 
@@ -189,12 +189,12 @@ def test_all_of_nothing(pump: Pump) -> None:
 
 
 def test_one_all_after_another(pump: Pump) -> None:
-    """A second `All` of the same story gets its own answers, also where it is shorter, and several stories theirs."""
+    """Each `Requests` of a story gets its own answers, also where it is shorter, and several stories theirs."""
 
     def story(url: str) -> Story[list[list[bytes]]]:
         said: list[list[bytes]] = []
         for numbers in (range(5), range(5, 7), range(0), range(7, 8)):
-            answers: list[Response] = yield All([get(f"{url}/{number}") for number in numbers])
+            answers: list[Any] = yield Requests([get(f"{url}/{number}") for number in numbers])
             said.append(bodies(answers))
         return said
 
@@ -249,7 +249,7 @@ def test_story_that_is_ended_half_answered(narrow: Pump, *, is_cancelled: bool) 
 
     def half(url: str) -> Story[None]:
         try:
-            yield All([get(f"{url}/{what}") for what in ("fast", "deaf", "deaf", "never")])
+            yield Requests([get(f"{url}/{what}") for what in ("fast", "deaf", "deaf", "never")])
             seen.append("answered")
         finally:
             seen.append("ended")
@@ -284,7 +284,7 @@ def test_story_that_is_ended_half_answered(narrow: Pump, *, is_cancelled: bool) 
     assert "/never" not in {asked.target for asked in peer.asked}
 
 
-# --------------------------------------------------------------------------------------------- AllTogether: shared work
+# ------------------------------------------------------------------------------------------------ Together: shared work
 
 
 class Work:
@@ -304,8 +304,8 @@ class Work:
 
 
 def doubled(work: Work, *numbers: int) -> Story[list[Any]]:
-    """A story of one `AllTogether`."""
-    values: list[Any] = yield AllTogether(work, numbers)
+    """A story of one `Together`."""
+    values: list[Any] = yield Together(work, numbers)
     return values
 
 
@@ -345,12 +345,12 @@ def test_work_that_fails_as_a_whole(pump: Pump, trigger: int, error: type[Except
 
 
 def test_mixed_with_together(pump: Pump) -> None:
-    """`Together` and `AllTogether` of one function share a call: the one raises, the other gives a list."""
+    """A single item and a list of one function share a call: the one raises, the other gives a list."""
     work = Work()
 
     def single(number: int) -> Story[int | str]:
         try:
-            value: int = yield Together(work, number)
+            value: int = yield from for_one(work, number)
         except ValueError as error:
             return f"raised {error}"
         return value
@@ -432,12 +432,12 @@ def by_id(results: Sequence[Any]) -> dict[int, Any]:
 
 def brought(by: Downloader | Uploader, tasks: Sequence[Any]) -> Story[list[Any]]:
     """The way of tasks in company, and then alone of those that it leaves to that: what a worker does."""
-    outcomes: list[Any] = yield from by.together(tasks)
+    outcomes: list[Any] = yield from by.in_company(tasks)
     assert len(outcomes) == len(tasks)
     alone = by.download if isinstance(by, Downloader) else by.upload
     for place, outcome in enumerate(outcomes):
-        if outcome is None or isinstance(outcome, Response):
-            outcomes[place] = yield from alone(tasks[place], outcome)
+        if isinstance(outcome, Alone):
+            outcomes[place] = yield from alone(tasks[place], outcome.answer)
     return outcomes
 
 
@@ -460,7 +460,7 @@ def test_downloads_in_company(strict: StrictCloud, nas: Nas, pump: Pump, count: 
     commands: list[type] = []
     (results,) = pumped(pump, noted(brought(downloader(strict, nas), good.tasks), commands))
     assert by_id(results) == good.results
-    assert commands == [All, AllTogether]
+    assert commands == [Requests, Together]
     assert (files(nas.root), leftovers(nas.root)) == (good.files, [])
     assert {one.md5 for one in good.results.values()} >= {md5(data) for data in list(good.files.values())[:2]}
     asked = {one.path.rpartition("/")[2]: one.headers["if-match"] for one in strict.log}
@@ -651,7 +651,7 @@ def test_uploads_in_company(strict: StrictCloud, bucket: Bucket, nas: Nas, pump:
     commands: list[type] = []
     (results,) = pumped(pump, noted(brought(uploader(strict, nas), tasks), commands))
     assert by_id(results) == {task.id: evidence(bucket, task) for task in tasks}
-    assert commands == [AllTogether, All]
+    assert commands == [Together, Requests]
     assert len(strict.asked("PutObject")) == len(strict.log) == len(bucket.objects) == count
     for there in bucket.objects.values():
         assert (there.headers["content-type"], there.metadata) == ("text/plain", {"year": "1999"})
@@ -759,7 +759,9 @@ def test_endpoint_without_checksums(strict: StrictCloud, bucket: Bucket, nas: Na
     """An endpoint that never names a checksum is asked what it holds; nothing is sent twice, nothing is made up."""
     strict.faults.append(Fault(NO_SUM, service="s3", times=0))
     tasks = [fine(nas, number) for number in range(5)]
-    (results,) = pumped(pump, brought(uploader(strict, nas), tasks))
+    bring = uploader(strict, nas)
+    (results,) = pumped(pump, brought(bring, tasks))
+    assert not bring.may_join(tasks[0]), "the next ones would be read twice"
     assert by_id(results) == {task.id: evidence(bucket, task)._replace(s3_checksum="") for task in tasks}
     assert (len(strict.asked("PutObject")), len(strict.asked("HeadObject"))) == (5, 5)
 
@@ -778,8 +780,8 @@ def test_refused_access_ends_uploads(strict: StrictCloud, bucket: Bucket, nas: N
     ("size", "upload_id", "multipart_from", "together"),
     [
         (0, "", 6 * MIB, True),
-        (UPLOADS_BYTES, "", 6 * MIB, True),
-        (UPLOADS_BYTES + 1, "", 6 * MIB, False),
+        (COMPANY_BYTES, "", 6 * MIB, True),
+        (COMPANY_BYTES + 1, "", 6 * MIB, False),
         (10, "?", 6 * MIB, False),
         (10, "an-id", 6 * MIB, False),
         (999, "", 1000, True),
@@ -791,7 +793,7 @@ def test_who_may_go_in_company(
 ) -> None:
     """Small files that go in one piece, with nothing left over from before."""
     bring = uploader(strict, nas, multipart_from_bytes=multipart_from)
-    assert bring.takes_together(upload_of(bytes(size), upload_id=upload_id)) is together
+    assert bring.may_join(upload_of(bytes(size), upload_id=upload_id)) is together
 
 
 # ---------------------------------------------------------------------------------------------------------- the worker
@@ -805,8 +807,8 @@ def test_faults_free_their_company(strict: StrictCloud, bucket: Bucket, nas: Nas
     gc.collect()
     gc.disable()
     try:
-        pumped(pump, downloader(strict, nas).together([*good.tasks, download_of(wrong, ODD, "wrong")]))
-        pumped(pump, uploader(strict, nas).together([fine(nas, 1), lost]))
+        pumped(pump, downloader(strict, nas).in_company([*good.tasks, download_of(wrong, ODD, "wrong")]))
+        pumped(pump, uploader(strict, nas).in_company([fine(nas, 1), lost]))
         left = [kept for kept in gc.get_objects() if isinstance(kept, ScsError)]
     finally:
         gc.enable()
@@ -821,7 +823,7 @@ class Told:
             strict.s3.make_bucket(BUCKET)
         self.begun: list[tuple[int, ...]] = []  # rows, in the order in which they began
         self.reports: list[Report] = []
-        for owner, name in ((Downloader, "together"), (Uploader, "together"), (Downloader, "download")):
+        for owner, name in ((Downloader, "in_company"), (Uploader, "in_company"), (Downloader, "download")):
             monkeypatch.setattr(owner, name, self._noted(getattr(owner, name)))
         doors = (azure_access(strict), Line(), s3_profile(strict), s3_access(strict), Line(), nas.root, ID)
         self.worker = Worker(Setup(Placement(), *doors)._replace(lanes=lanes), self.reports.append)

@@ -51,8 +51,8 @@ SMALL = random.Random(1).randbytes(1000)
 MIDDLE = random.Random(2).randbytes(SMALL_BYTES + 1)
 LARGE = random.Random(3).randbytes(2 * MIB + 300_000)  # three ranges
 WAYS = pytest.mark.parametrize("data", [SMALL, MIDDLE, LARGE], ids=["small", "streamed", "in ranges"])
-ONE_RANGE = Breadth(1, clock=lambda: 0.0, busy=time.monotonic)  # the thread is always busy
-MOST_RANGES = Breadth(RANGES_AT_ONCE, clock=time.monotonic, busy=lambda: 0.0)
+ONE_RANGE = Breadth(1, clock=lambda: 0.0, worked=time.monotonic)  # the thread is always busy
+MOST_RANGES = Breadth(RANGES_AT_ONCE, clock=time.monotonic, worked=lambda: 0.0)
 AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
 
 
@@ -549,13 +549,13 @@ def test_range_that_is_refused_when_it_was_whole(strict: StrictCloud, nas: Nas) 
 
 def test_breadth() -> None:
     """Ranges are halved where the network thread is busy, and double while it waits; 8 to 1 of them."""
-    clock, busy = Time(), Time()
-    breadth = Breadth(clock=clock, busy=busy)
+    clock, worked = Time(), Time()
+    breadth = Breadth(clock=clock, worked=worked)
     seen = [breadth()]
     for share in (0.6,) * 4 + (0.4,) * 4:
         since = breadth.moment()
         clock.pass_(10)
-        busy.pass_(10 * share)
+        worked.pass_(10 * share)
         breadth.learn(since)
         seen.append(breadth())
     assert seen == [8, 4, 2, 1, 1, 2, 4, 8, 8]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together
+from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together, for_one
 from sync_cloud_storage.http.pump import GROUP_MAX, INLINE_S, Pump
-from sync_cloud_storage.http.transfer import GATHER_BYTES, GATHER_PIECES
+from sync_cloud_storage.http.transfer import HAND_ON_BYTES, HAND_ON_PIECES
 from tests.unit.peer import CLOSE, RESET, Peer, reply
 from tests.unit.telling import Ended, new_pump, pumped, turn_until
 
@@ -147,7 +147,7 @@ def test_many_thousand_stories(pump: Pump) -> None:
 
     def story(number: int) -> Story[int]:
         yield Pause(0.001 * (number % 5))
-        doubled: int = yield Together(double, number)
+        doubled: int = yield from for_one(double, number)
         return doubled
 
     def double(group: Sequence[int]) -> list[int]:
@@ -230,7 +230,7 @@ def test_together_gathers_stories(pump: Pump) -> None:
 
     def story(number: int) -> Story[int]:
         try:
-            got: int = yield Together(work, number)
+            got: int = yield from for_one(work, number)
         except ValueError as error:
             return -int(error.args[0])
         return got
@@ -251,7 +251,7 @@ def test_error_of_all_together(pump: Pump) -> None:
         return list(group)
 
     def story(number: int) -> Story[int]:
-        got: int = yield Together(work, number)
+        got: int = yield from for_one(work, number)
         return got
 
     ended = Ended()
@@ -276,7 +276,7 @@ def test_together_stays_here_while_it_is_quick() -> None:
         return list(group)
 
     def story() -> Story[int]:
-        got: int = yield Together(work, 7)
+        got: int = yield from for_one(work, 7)
         return got
 
     for is_slow in (False, False, True, True, False):
@@ -449,7 +449,7 @@ def test_failing_child_ends_one_in_a_group(pump: Pump) -> None:
         yield Each(iter([join(), fails()]), 2)
 
     def join() -> Story[None]:
-        yield Together(work, "mine")
+        yield from for_one(work, "mine")
 
     def fails() -> Story[None]:
         raise LookupError
@@ -728,7 +728,7 @@ def test_sink_gets_the_body(pump: Pump) -> None:
     with Peer(lambda _: reply(206, data, "ETag: 7")) as peer:
         (answer,) = pumped(pump, fetch(peer.url, sink=sink, max_body_bytes=len(data)))
     assert (sink.begun, sink.data, sink.headers["etag"]) == ([206], data, "7")
-    assert sink.calls <= len(data) // GATHER_BYTES + 1
+    assert sink.calls <= len(data) // HAND_ON_BYTES + 1
     assert (answer.status, answer.body) == (206, b"")
 
 
@@ -746,10 +746,10 @@ def test_sink_gets_no_more_pieces_than_one_write_takes(pump: Pump) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with Peer(lambda _: [head + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n"]) as peer:
         pumped(pump, fetch(peer.url, sink=sink))
-    assert (sink.data, sink.calls) == (b"x" * 5000, 5000 // GATHER_PIECES + 1)
+    assert (sink.data, sink.calls) == (b"x" * 5000, 5000 // HAND_ON_PIECES + 1)
 
 
-@pytest.mark.parametrize("size", [100, 3 * GATHER_BYTES], ids=["at the end", "on the way"])
+@pytest.mark.parametrize("size", [100, 3 * HAND_ON_BYTES], ids=["at the end", "on the way"])
 def test_sink_that_fails(pump: Pump, size: int) -> None:
     """An exception in a sink ends the transfer, is raised in the story, and harms nobody else."""
     with Peer(lambda _: reply(200, bytes(size))) as peer:
@@ -811,7 +811,7 @@ def test_cancel_ends_leaves_and_drops_what_comes_back() -> None:
         pump.start(story("lane", get(peer.url)), ended)
         pump.start(story("pause", Pause(60)), ended)
         turn_until(pump, lambda: bool(peer.asked))
-        pump.start(story("group", Together(list, 1)), ended)
+        pump.start(story("group", Together(list, [1])), ended)
         pump.turn(0)
         pump.cancel()
         assert sorted(closed) in (["group", "lane", "pause", "wire"], ["lane", "pause", "wire"])
@@ -995,9 +995,9 @@ def test_together_with_another_number_of_values(pump: Pump, values: list[int]) -
         return values
 
     def story() -> Story[Any]:
-        return (yield Together(work, 1))
+        return (yield from for_one(work, 1))
 
-    with pytest.raises(ValueError, match="1 stories"):
+    with pytest.raises(ValueError, match="1 items"):
         pumped(pump, story())
 
 
@@ -1010,7 +1010,7 @@ def test_groups_are_not_too_large() -> None:
         return list(group)
 
     def story(number: int) -> Story[int]:
-        got: int = yield Together(work, number)
+        got: int = yield from for_one(work, number)
         return got
 
     for pump in new_pump():

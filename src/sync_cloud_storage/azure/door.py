@@ -114,16 +114,12 @@ class Azure:
         """Bytes [span[0], span[1]) of version *etag* of a blob of *size_bytes*: all of them, and of nothing else.
 
         Without a *sink* the bytes are in the answer's body. A *sink* is begun anew for each attempt. *first* is the
-        answer to the first attempt, where `whole` made that already.
+        answer to the first attempt, where `reading` made that already.
 
         Raises:
             BlobFault: REPLAN when the blob is no longer that version; PERMANENT when it cannot be read.
         """
-        begin, end = span
         what = _name(container, name)
-        path = _path(container, name)
-        whole = begin == 0 and end == size_bytes
-        headers = (f'If-Match: "{etag}"',) if whole else (f'If-Match: "{etag}"', f"x-ms-range: bytes={begin}-{end - 1}")
 
         def judged(answer: Response) -> Verdict | None:
             return self._judge(answer, what, blob=True) or _right_bytes(
@@ -131,18 +127,27 @@ class Azure:
             )
 
         def request() -> Request:
-            return self._request("GET", path, headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
+            return self.reading(container, name, etag, span, size_bytes, sink)
 
         return (yield from ask(request, judged, self._patience, first))
 
-    def whole(self, container: str, name: str, etag: str, size_bytes: int) -> Request:
-        """The request for all of a small blob, for whoever looks at the answer alone (`is_whole`), or with `read`."""
-        return self._request(
-            "GET", _path(container, name), (f'If-Match: "{etag}"',), max_body_bytes=max(size_bytes, 1 << 16)
-        )
+    def reading(
+        self, container: str, name: str, etag: str, span: tuple[int, int], size_bytes: int, sink: Sink | None = None
+    ) -> Request:
+        """The request of `read`, for whoever looks at the answer himself (`is_whole`).
+
+        Raises:
+            BlobFault: `AZ-NAME`, no address can hold the blob's name.
+        """
+        begin, end = span
+        headers: tuple[str, ...] = (f'If-Match: "{etag}"',)
+        if span != (0, size_bytes):
+            headers += (f"x-ms-range: bytes={begin}-{end - 1}",)
+        path = _path(container, name)
+        return self._request("GET", path, headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
 
     def is_whole(self, answer: Response, etag: str, size_bytes: int) -> bool:
-        """Whether an answer is just what was asked for; `read` says what is wrong with another one."""
+        """Whether an answer has all of a blob; quick to say yes, for `read` says what is wrong with another one."""
         headers = answer.headers
         return (
             answer.status == 200

@@ -1,8 +1,8 @@
 """What a story may ask the pump for, and what it gets back.
 
-A *story* is a generator that tells the way of one blob from top to bottom: it yields one of the commands below and is
-sent the answer. So the code reads straight on although thousands of stories take turns in one thread, at about half the
-cost of coroutines on an event loop (docs/adr/0005).
+A *story* is a generator that tells the way of one blob, or of a company of small ones, from top to bottom: it yields
+one of the commands below and is sent the answer. So the code reads straight on although thousands of stories take turns
+in one thread, at about half the cost of coroutines on an event loop (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Sink(Protocol):
         ...
 
     def write(self, pieces: Sequence[bytes]) -> object:
-        """Take the next bytes, in pieces as they came. An exception ends the transfer and is raised in the story."""
+        """Take the next bytes, in pieces as they came; the list is emptied afterwards.
+
+        An exception ends the transfer and is raised in the story.
+        """
         ...
 
 
@@ -113,7 +116,7 @@ class Aside(NamedTuple):
     arguments: tuple[Any, ...] = ()
 
 
-class All(NamedTuple):
+class Requests(NamedTuple):
     """Make *requests* side by side. A list comes back: each one's answer, or the exception that came in its place."""
 
     requests: Sequence[Request]
@@ -123,15 +126,8 @@ class Together(NamedTuple):
     """Work that is cheaper for many at once: items of all stories that wait for the same *function* are gathered.
 
     *function* is called, here or in a thread, with a list of items and gives a list of values or exceptions, one for
-    each.
+    each. Those of *items* come back, as a list.
     """
-
-    function: Callable[[Sequence[Any]], Sequence[Any]]
-    item: Any
-
-
-class AllTogether(NamedTuple):
-    """As `Together` for several items of one story. A list comes back: each one's value, or its exception."""
 
     function: Callable[[Sequence[Any]], Sequence[Any]]
     items: Sequence[Any]
@@ -149,4 +145,12 @@ class Each(NamedTuple):
     at_once: int | Callable[[], int]
 
 
-Command = Request | All | Pause | Aside | Together | AllTogether | Each
+Command = Request | Requests | Pause | Aside | Together | Each
+
+
+def for_one(function: Callable[[Sequence[Any]], Sequence[Any]], item: Any) -> Story[Any]:
+    """`Together` for a single item: its value comes back, its exception is raised."""
+    (value,) = yield Together(function, (item,))
+    if isinstance(value, BaseException):
+        raise value
+    return value

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from sync_cloud_storage.http.messages import All, AllTogether, Aside, Pause, Request, Together
+from sync_cloud_storage.http.messages import Aside, Pause, Request, Requests, Together
 from sync_cloud_storage.http.transfer import Transfer, Transfers
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ GROUP_WAIT_S = 0.02
 # A `Together` that takes less than this for an item is done here: the way to a thread and back, and two threads that
 # want the interpreter, cost more. A disk or NAS that lets us wait for longer is waited for elsewhere.
 INLINE_S = 0.0005
-_ALONE = -1
+_SINGLE = -1
 
 _READ_OR_WRITE = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -52,7 +52,7 @@ class _Telling:
     def __init__(self, story: Story[Any], done: Callable[[Any, BaseException | None], None]) -> None:
         self.story = story
         self.done = done
-        self.answers: list[Any] = []  # to its `All`
+        self.answers: list[Any] = []  # to its `Requests`
         self.unanswered = 0
         self.siblings: _Siblings | None = None  # children it waits for
         self.over = False
@@ -66,7 +66,7 @@ class _Group:
     def __init__(self, due: float) -> None:
         self.due = due
         self.items = 0
-        self.members: list[tuple[Sequence[Any], _Telling, int]] = []  # the last: see `Pump._back`
+        self.members: list[tuple[Sequence[Any], _Telling]] = []
 
 
 class _Siblings:
@@ -114,7 +114,7 @@ class Pump:
         self._resting: set[int] = set()  # those of them that no transfer uses now
         self._watched: dict[int, Callable[[], None]] = {}
         self._curl_due: float | None = None
-        # With the request's number in its story's `All`; _ALONE: it is the story's only one.
+        # With the request's number in its story's `Requests`; _SINGLE: it is the story's only one.
         self._in_flight: dict[pycurl.Curl, tuple[Transfer, _Telling, int]] = {}
         self._waiting: deque[tuple[Request, _Telling, int]] = deque()
         self._ready: deque[tuple[_Telling, Any, BaseException | None]] = deque()
@@ -217,34 +217,29 @@ class Pump:
 
     def _obey(self, command: Command, telling: _Telling) -> None:
         if isinstance(command, Request):
-            self._waiting.append((command, telling, _ALONE))
-        elif isinstance(command, All):
+            self._waiting.append((command, telling, _SINGLE))
+        elif isinstance(command, (Requests, Together)) and not command[-1]:
+            self._ready.append((telling, [], None))  # of nothing
+        elif isinstance(command, Requests):
             telling.unanswered = len(command.requests)
             telling.answers = [None] * telling.unanswered
             self._waiting.extend((request, telling, number) for number, request in enumerate(command.requests))
-            if not telling.unanswered:
-                self._ready.append((telling, [], None))
         elif isinstance(command, Together):
-            self._join(command.function, (command.item,), telling, _ALONE)
-        elif isinstance(command, AllTogether):
-            if command.items:
-                self._join(command.function, command.items, telling, len(command.items))
-            else:
-                self._ready.append((telling, [], None))
+            self._join(command, telling)
         elif isinstance(command, Aside):
-            self._send_aside(lambda: [command.function(*command.arguments)], [(telling, _ALONE)], 1)
+            self._send_aside(lambda: [command.function(*command.arguments)], 1, partial(self._one_back, telling))
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
         else:
             telling.siblings = _Siblings(telling, command)
             self._next_siblings(telling.siblings)
 
-    def _join(self, function: Callable[..., Any], items: Sequence[Any], telling: _Telling, share: int) -> None:
-        group = self._groups.get(function)
+    def _join(self, command: Together, telling: _Telling) -> None:
+        group = self._groups.get(command.function)
         if group is None:
-            group = self._groups[function] = _Group(self._clock() + GROUP_WAIT_S)
-        group.items += len(items)
-        group.members.append((items, telling, share))
+            group = self._groups[command.function] = _Group(self._clock() + GROUP_WAIT_S)
+        group.items += len(command.items)
+        group.members.append((command.items, telling))
 
     # --------------------------------------------------------------------------------------------- children
 
@@ -299,17 +294,16 @@ class Pump:
         there = deque(member for member in group.members if not member[1].over)
         while there:
             items: list[Any] = []
-            tellings: list[tuple[_Telling, int]] = []
+            shares: list[tuple[_Telling, int]] = []
             while there and len(items) < GROUP_MAX:
-                own, telling, share = there.popleft()
+                own, telling = there.popleft()
                 items += own
-                tellings.append((telling, share))
+                shares.append((telling, len(own)))
             work = partial(self._watched_call, function, items)
             if self._cost_s.get(function, 1.0) < INLINE_S:
-                self._aside += 1
-                self._back(tellings, _outcomes(work, len(items)))
+                self._group_back(shares, _outcomes(work, len(items)))
             else:
-                self._send_aside(work, tellings, len(items))
+                self._send_aside(work, len(items), partial(self._group_back, shares))
 
     def _watched_call(self, function: Callable[..., Any], items: Sequence[Any]) -> Sequence[Any]:
         """Call *function* and learn what an item costs: up at once, down slowly, so that one quick call is no proof."""
@@ -320,34 +314,32 @@ class Pump:
         self._cost_s[function] = max(cost_s, known_s + (cost_s - known_s) / 8)
         return values
 
-    def _send_aside(self, work: Callable[[], Sequence[Any]], tellings: list[tuple[_Telling, int]], count: int) -> None:
+    def _send_aside(self, work: Callable[[], Sequence[Any]], count: int, back: Callable[[list[Any]], None]) -> None:
         self._aside += 1
 
         def run() -> None:
-            values = _outcomes(work, count)
-            self._came_back.put(lambda: self._back(tellings, values))
+            self._came_back.put(partial(back, _outcomes(work, count)))
             with contextlib.suppress(OSError):  # the pump was closed meanwhile
                 os.eventfd_write(self._bell, 1)
 
         self._threads.submit(run)
 
-    def _back(self, tellings: list[tuple[_Telling, int]], values: Sequence[Any]) -> None:
-        """Give each story its share of *values*: a list, or one (_ALONE), which is thrown where it is an exception."""
-        self._aside -= 1
+    def _one_back(self, telling: _Telling, values: list[Any]) -> None:
+        (value,) = values
+        failed = isinstance(value, BaseException)
+        self._ready.append((telling, None, value) if failed else (telling, value, None))
+
+    def _group_back(self, shares: list[tuple[_Telling, int]], values: list[Any]) -> None:
+        """Give each story the values of its own items."""
         begin = 0
-        for telling, share in tellings:
-            if share != _ALONE:
-                self._ready.append((telling, values[begin : begin + share], None))
-                begin += share
-                continue
-            value = values[begin]
-            begin += 1
-            failed = isinstance(value, BaseException)
-            self._ready.append((telling, None, value) if failed else (telling, value, None))
+        for telling, length in shares:
+            self._ready.append((telling, values[begin : begin + length], None))
+            begin += length
 
     def _answer_bell(self) -> None:
         os.eventfd_read(self._bell)
         while not self._came_back.empty():
+            self._aside -= 1
             self._came_back.get()()
 
     # -------------------------------------------------------------------------------------------------- curl
@@ -367,7 +359,7 @@ class Pump:
             self._multi.add_handle(transfer.curl)
 
     def _answered(self, telling: _Telling, number: int, answer: Response | None, failure: BaseException | None) -> None:
-        if number == _ALONE:
+        if number == _SINGLE:
             self._ready.append((telling, answer, failure))
             return
         telling.answers[number] = answer if failure is None else failure
@@ -454,14 +446,14 @@ def _outcomes(work: Callable[[], Sequence[Any]], expected: int) -> list[Any]:
     try:
         values = list(work())
         if len(values) != expected:
-            raise ValueError(f"{len(values)} values for {expected} stories")  # noqa: TRY301
+            raise ValueError(f"{len(values)} values for {expected} items")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - raised again in the stories
         return [error] * expected
     except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
         return [RuntimeError(f"a thread ended with {error!r}")] * expected
     for value in values:
         if isinstance(value, BaseException):
-            # It remembers the frame that caught it, which holds the list that it is in, with all that was read for the
-            # group: a circle that would stay in memory until Python looks for such.
+            # Its traceback leads to the frame that caught it, and that frame holds this list and the bodies of the
+            # group: a cycle, which would keep them in memory until Python looks for cycles.
             value.__traceback__ = value.__context__ = value.__cause__ = None
     return values

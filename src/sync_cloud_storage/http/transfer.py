@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 20
 BUFFER_BYTES = 512 << 10  # read from the socket at a time
 # libcurl hands on what it read in pieces of 16 KiB: a sink is called once for many.
-GATHER_BYTES = 256 << 10
-GATHER_PIECES = 512
+HAND_ON_BYTES = 256 << 10
+HAND_ON_PIECES = 512  # one write takes 1,024 (IOV_MAX)
 MAX_POOLS = 12
 
 _OFFLINE = frozenset(
@@ -44,10 +44,10 @@ class Transfer:
     """A libcurl handle, made ready once for requests of one shape, and the request that is on it now."""
 
     __slots__ = (
-        "_chunks",
-        "_gathered",
+        "_held_bytes",
         "_lines",
         "_most",
+        "_pieces",
         "_rate",
         "_request",
         "_taking",
@@ -66,13 +66,13 @@ class Transfer:
         self.bytes_out = 0
         self._request = request
         self._lines: list[bytes] = []
-        self._chunks: list[bytes] = []
-        self._gathered = 0  # bytes of _chunks that the sink is yet to get
+        self._pieces: list[bytes] = []
+        self._held_bytes = 0  # of _pieces, for the sink
         self._taking: bool | None = None
         self._most = -1
         self._rate = 0
         curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append if request.sink is None else self._write)
+        curl.setopt(pycurl.WRITEFUNCTION, self._pieces.append if request.sink is None else self._write)
         if request.source is not None:
             curl.setopt(pycurl.READFUNCTION, self._read)
             curl.setopt(pycurl.SEEKFUNCTION, self._seek)
@@ -84,9 +84,9 @@ class Transfer:
         self.bytes_in = self.bytes_out = 0
         self._request = request
         self._taking = None
-        self._gathered = 0
+        self._held_bytes = 0
         self._lines.clear()
-        self._chunks.clear()
+        self._pieces.clear()
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, request.headers)
         if rate != self._rate:
@@ -107,9 +107,9 @@ class Transfer:
 
     def answer(self, code: int, text: str) -> Response:
         """The response, once libcurl is through with it (*code* 0) or gave up."""
-        if self._gathered:
-            self._hand_on()
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if self._held_bytes:
+            self._feed_sink()
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self.bytes_in += len(body)
         if code in _CERTIFICATE:
             self.failure = CertificateRefused(text)
@@ -122,11 +122,11 @@ class Transfer:
     def _head(self) -> tuple[int, dict[str, str]]:
         """Status and headers. Not by `getinfo`: libcurl does not answer questions while it is calling us."""
         pairs = [_KNOWN.get(line) or _parsed(line) for line in self._lines]
-        found = dict(pairs[1:-1])
-        if pairs and pairs[0][0] == _STATUS and pairs[-1] == _END and not ("" in found or _STATUS in found):
-            return int(pairs[0][1]), found  # the usual: a status, headers, an empty line
+        headers = dict(pairs[1:-1])
+        if pairs and pairs[0][0] == _STATUS and pairs[-1] == _END and not ("" in headers or _STATUS in headers):
+            return int(pairs[0][1]), headers  # nearly always: a status, headers, an empty line
         status = 0
-        found.clear()
+        found: dict[str, str] = {}
         in_head = False
         for name, value in pairs:
             if name == _STATUS:
@@ -147,22 +147,22 @@ class Transfer:
                 return -1
         if self._taking:
             self.bytes_in += len(data)
-            self._gathered += len(data)
-            self._chunks.append(data)
-            if self._gathered >= GATHER_BYTES or len(self._chunks) >= GATHER_PIECES:
-                self._hand_on()
-        elif sum(map(len, self._chunks)) + len(data) <= self._request.max_body_bytes:
-            self._chunks.append(data)
+            self._held_bytes += len(data)
+            self._pieces.append(data)
+            if self._held_bytes >= HAND_ON_BYTES or len(self._pieces) >= HAND_ON_PIECES:
+                self._feed_sink()
+        elif sum(map(len, self._pieces)) + len(data) <= self._request.max_body_bytes:
+            self._pieces.append(data)
         return len(data) if self.failure is None else -1
 
-    def _hand_on(self) -> None:
-        """Give the sink what was gathered for it."""
+    def _feed_sink(self) -> None:
+        """Give the sink what is held for it."""
         try:
-            self._request.sink.write(self._chunks)  # type: ignore[union-attr]
+            self._request.sink.write(self._pieces)  # type: ignore[union-attr]
         except Exception as failure:  # noqa: BLE001 - as in _write
             self.failure = failure
-        self._chunks.clear()
-        self._gathered = 0
+        self._pieces.clear()
+        self._held_bytes = 0
 
     def _read(self, count: int) -> bytes | int:
         try:

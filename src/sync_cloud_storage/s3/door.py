@@ -125,15 +125,19 @@ class S3:
             replace: Whether an object that is there already may be written over; if not, BlobFault S3-EXISTS (REPLAN).
             first: The answer to the first attempt, where `putting` made that already.
         """
-        url, lines = self._url(key), _common("PUT", self._lines_for(crc, about, replace))
         answer = yield from ask(
-            lambda: self._request("PUT", url, lines, body), self._judge_stored(key), self._patience, first
+            lambda: self.putting(key, body, crc, about, replace=replace), self._judge_stored(key), self._patience, first
         )
         return _stored(answer, len(body) if isinstance(body, bytes) else body.size_bytes)
 
-    def putting(self, key: str, body: bytes, crc: str, about: Sequence[str], *, replace: bool) -> Request:
-        """The request of `put`, for whoever looks at the answer alone (`has_taken`), or with `put`."""
-        return self._request("PUT", self._url(key), _common("PUT", self._lines_for(crc, about, replace)), body)
+    def putting(self, key: str, body: bytes | Source, crc: str, about: Sequence[str], *, replace: bool) -> Request:
+        """The request of `put`, for whoever looks at the answer himself (`has_taken`).
+
+        Raises:
+            BlobFault: `S3-NAME`, no address can hold the key.
+        """
+        lines = (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
+        return self._request("PUT", self._url(key), _common("PUT", lines), body)
 
     def has_taken(self, answer: Response, size_bytes: int) -> Stored | None:
         """What an answer to `putting` says of the object; None for one that `put` has to look at."""
@@ -291,9 +295,6 @@ class S3:
 
     def _url(self, key: str | None) -> str:
         return self._base + ("" if key is None and self._profile.path_style else "/" + _quoted(key or ""))
-
-    def _lines_for(self, crc: str, about: Sequence[str], replace: bool) -> tuple[str, ...]:  # noqa: FBT001 - as above
-        return (f"x-amz-checksum-crc64nvme: {crc}", *self._conditions(replace), *about)
 
 
 def _common(method: str, headers: Sequence[str]) -> tuple[str, ...]:
