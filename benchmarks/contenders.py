@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -217,6 +219,37 @@ def curls(at: Stage, folder: Path) -> Turn:
     took = timed(argv, env=environment(), cwd=folder)
     _check_files(target, at.data)
     return {"curl": took}
+
+
+def curls_and_md5(at: Stage, folder: Path) -> Turn:
+    """A curl for each blob, four at once, each with an OpenSSL that makes its MD5 of the file that came."""
+    target, source = folder / "files", at.data.path / "blobs"
+    target.mkdir()
+    sas = account_sas(at.cloud.azure)
+    words = folder / "words"
+    with words.open("w") as lines:
+        for file in files_below(source):
+            name = file.relative_to(source)
+            lines.write(f"{target / name}\n{at.cloud.azure.url}/{quote(str(name))}?{sas}\n")
+    script = f'{at.tool.path} -sSf --create-dirs -o "$0" "$1" && openssl md5 "$0" >"$0.md5" && rm "$0.md5"'
+    took = timed(["xargs", "-a", words, "-P", "4", "-n", "2", "sh", "-c", script], env=environment(), cwd=folder)
+    _check_files(target, at.data)
+    return {"curl+md5": took}
+
+
+def bare_loop(at: Stage, folder: Path) -> Turn:
+    """`bare.py`: what of a small blob's cost is not ours."""
+    source = at.data.path / "blobs"
+    sas = account_sas(at.cloud.azure)
+    words = folder / "words"
+    with words.open("w") as lines:
+        for number, file in enumerate(files_below(source)):
+            lines.write(f"{at.cloud.azure.url}/{quote(str(file.relative_to(source)))}?{sas} {number}\n")
+    command = [sys.executable, "-m", "benchmarks.bare", str(folder), str(os.cpu_count() or 1), at.cloud.azure.ca_file]
+    path = str(Path(__file__).parent.parent)
+    took = timed(["sh", "-c", '"$@" < words', "sh", *command], env={**environment(), "PYTHONPATH": path}, cwd=folder)
+    _check_files(folder / "files", at.data)
+    return {"bare loop": took}
 
 
 # ----------------------------------------------------------------------------------------------------------- upload

@@ -88,6 +88,9 @@ _DOWN = (
     Entry("rclone", who.rclone_copy, "--transfers 32; checks MD5; no fsync, no durable state"),
     Entry("azcopy", who.azcopy_copy, "--check-md5 FailIfDifferent; a job plan on disk; no fsync of files"),
 )
+_BARE = Entry(
+    "bare", who.bare_loop, "libcurl, MD5, CRC64NVME, file, flush, rename, and nothing else: the limit of Python"
+)
 _UP = (
     Entry("scs", who.scs_upload, "hashes again and compares; sends CRC64NVME with each object; a row for each object"),
     Entry("s5cmd", who.s5cmd_upload, "sends no checksum of the object; no durable state"),
@@ -154,7 +157,7 @@ ROWS = (
         "download {blobs:,} blobs of {size:,} bytes",
         {"blobs": (10_000, 100_000), "size": (SMALL, SMALL)},
         _equal,
-        _DOWN,
+        (*_DOWN, _BARE),
         _fixed(
             Claim("scs download", "rclone copy", 2.5, also="scs sync + download"),
             Claim("scs download", "azcopy copy", 5, also="scs sync + download"),
@@ -165,7 +168,7 @@ ROWS = (
         "download {blobs:,} blobs of {size:,} bytes over TLS",
         {"blobs": (10_000, 100_000), "size": (SMALL, SMALL)},
         _equal,
-        _DOWN[:2],
+        (*_DOWN[:2], _BARE),
         _fixed(Claim("scs download", "rclone copy", 2, also="scs sync + download")),
         tls=True,
     ),
@@ -191,7 +194,11 @@ ROWS = (
         "download {blobs:,} blobs of {size:,} bytes with Content-MD5",
         {"blobs": (4, 4), "size": (256 * MIB, GIB), "containers": (1, 1)},
         _equal,
-        (*_DOWN, Entry("curl", who.curls, "four at once; checks nothing: the limit of the wire")),
+        (
+            *_DOWN,
+            Entry("curl", who.curls, "four at once; checks nothing: the limit of the wire"),
+            Entry("curl+md5", who.curls_and_md5, "four at once, then OpenSSL's MD5 of each: the limit with a check"),
+        ),
         _fixed(
             Claim("scs download", "rclone copy", 1.3, also="scs sync + download"),
             Claim("scs download", "azcopy copy", 2, also="scs sync + download"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import pycurl
 
 from tests.servers import install, rclone
 
@@ -37,7 +40,7 @@ class Tool(NamedTuple):
 
 def find() -> dict[str, Tool]:
     """All of them by name; installs azcopy, which comes from npm, where it can."""
-    finders: tuple[Callable[[], Tool], ...] = (_scs, _rclone, _azcopy, _s5cmd, _aws, _curl)
+    finders: tuple[Callable[[], Tool], ...] = (_scs, _rclone, _azcopy, _s5cmd, _aws, _curl, _curl_and_md5, _bare)
     return {tool.name: tool for tool in (finder() for finder in finders)}
 
 
@@ -87,6 +90,17 @@ def _aws() -> Tool:
 def _curl() -> Tool:
     found = shutil.which("curl")
     return _there("curl", found, "--version") if found else Tool("curl", missing="apt-get install curl")
+
+
+def _curl_and_md5() -> Tool:
+    curl = _curl()
+    if not (curl.path and shutil.which("openssl")):
+        return Tool("curl+md5", missing="apt-get install curl openssl")
+    return curl._replace(name="curl+md5")
+
+
+def _bare() -> Tool:
+    return Tool("bare", sys.executable, pycurl.version)
 
 
 def _there(name: str, path: str, how: str) -> Tool:
