@@ -207,22 +207,17 @@ def azcopy_copy(at: Stage, folder: Path) -> Turn:
 
 def curls(at: Stage, folder: Path) -> Turn:
     """A curl for each blob, four at once: what the wire can do."""
-    target, source = folder / "files", at.data.path / "blobs"
-    target.mkdir()
-    sas = account_sas(at.cloud.azure)
-    words = folder / "words"
-    with words.open("w") as lines:
-        for file in files_below(source):
-            name = file.relative_to(source)
-            lines.write(f"{target / name}\n{at.cloud.azure.url}/{quote(str(name))}?{sas}\n")
-    argv: list[str | Path] = ["xargs", "-a", words, "-P", "4", "-n", "2", at.tool.path, "-sSf", "--create-dirs", "-o"]
-    took = timed(argv, env=environment(), cwd=folder)
-    _check_files(target, at.data)
-    return {"curl": took}
+    return {"curl": _for_each_blob(at, folder, [at.tool.path, "-sSf", "--create-dirs", "-o"])}
 
 
 def curls_and_md5(at: Stage, folder: Path) -> Turn:
     """A curl for each blob, four at once, each with an OpenSSL that makes its MD5 of the file that came."""
+    script = f'{at.tool.path} -sSf --create-dirs -o "$0" "$1" && openssl md5 "$0"'
+    return {"curl+md5": _for_each_blob(at, folder, ["sh", "-c", script])}
+
+
+def _for_each_blob(at: Stage, folder: Path, command: list[str]) -> Took:
+    """Four of *command* at once, each with a file and the address of the blob that belongs there."""
     target, source = folder / "files", at.data.path / "blobs"
     target.mkdir()
     sas = account_sas(at.cloud.azure)
@@ -231,10 +226,9 @@ def curls_and_md5(at: Stage, folder: Path) -> Turn:
         for file in files_below(source):
             name = file.relative_to(source)
             lines.write(f"{target / name}\n{at.cloud.azure.url}/{quote(str(name))}?{sas}\n")
-    script = f'{at.tool.path} -sSf --create-dirs -o "$0" "$1" && openssl md5 "$0" >"$0.md5" && rm "$0.md5"'
-    took = timed(["xargs", "-a", words, "-P", "4", "-n", "2", "sh", "-c", script], env=environment(), cwd=folder)
+    took = timed(["xargs", "-a", words, "-P", "4", "-n", "2", *command], env=environment(), cwd=folder)
     _check_files(target, at.data)
-    return {"curl+md5": took}
+    return took
 
 
 def bare_loop(at: Stage, folder: Path) -> Turn:
