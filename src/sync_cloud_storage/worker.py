@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from sync_cloud_storage.arriving import RANGES_AT_ONCE
 from sync_cloud_storage.azure import Azure, AzureAccess
 from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
-from sync_cloud_storage.download import RANGES_AT_ONCE, Downloader
+from sync_cloud_storage.download import Downloader
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.pump import Pump

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_cloud_storage.download import RANGES_AT_ONCE, SMALL_BYTES, Breadth, Downloader
+from sync_cloud_storage.arriving import RANGES_AT_ONCE, Breadth
+from sync_cloud_storage.download import SMALL_BYTES, Downloader
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Pause
