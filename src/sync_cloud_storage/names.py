@@ -55,9 +55,10 @@ _INVISIBLE = (
 _HOSTILE = re.compile(rf'[<>:"\\|?*%\x00-\x1f\x7f-\x9f{_INVISIBLE}]|[. ]\Z|\A[ ~]|\A(?={_DEVICE}).', re.DOTALL)
 _HOSTILE_START = re.compile(rf"\A[ ~]|\A(?={_DEVICE}).", re.DOTALL)
 _HOSTILE_ROOT = re.compile(rf"(?={_OURS}).")
-# Nine names of ten are plain: one look, no work. Possessive, so that no name makes it slow.
-_SEGMENT = rf"(?!{_DEVICE})(?![ ~])[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{{}}~]{{1,{_COMPONENT_BYTES}}}+(?<![. ])"
-_PLAIN = re.compile(rf"(?!{_OURS}){_SEGMENT}(?:/{_SEGMENT})*+")
+# Nine names of ten are plain: one look, no work. Nothing here may be possessive (`*+`): Python 3.11.2, which Debian 12
+# has, then takes "c/" and "c/.." for a match. No name makes it slow all the same, since a segment has no `/`.
+_SEGMENT = rf"(?!{_DEVICE})(?![ ~])[ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{{}}~]{{1,{_COMPONENT_BYTES}}}(?<![. ])"
+_PLAIN = re.compile(rf"(?!{_OURS}){_SEGMENT}(?:/{_SEGMENT})*")
 _PLAIN_SEGMENT = re.compile(_SEGMENT)
 
 _ARCHIVE = "Archive"  # the one access tier that cannot be read
