@@ -20,7 +20,9 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from sync_cloud_storage.cli import main as run  # noqa: PLC0415  (after the line above)
 
-    return run()
+    code = run()
+    gc.freeze()  # what is left goes with the process: to look through it for cycles first would take 40 ms
+    return code
 
 
 if __name__ == "__main__":

@@ -7,10 +7,14 @@ import os
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
+import sync_cloud_storage.azure.access as access_module
 from sync_cloud_storage.azure import Azure, AzureAccess, AzureCredentials
+from sync_cloud_storage.azure.access import SAS_LIFE, SKEW
 from sync_cloud_storage.azure.rows import iso
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Line
@@ -205,6 +209,21 @@ def test_access_from_a_key() -> None:
     assert access.expires == (TODAY + timedelta(days=7)).timestamp()
     assert "sig" not in repr(access)
     assert KEY not in repr(access)
+
+
+def test_access_from_a_key_is_signed_as_microsoft_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Microsoft's own client makes the same SAS of the same key, times and version."""
+    theirs = generate_account_sas(
+        "acc",
+        KEY,
+        ResourceTypes(service=True, container=True, object=True),
+        AccountSasPermissions(read=True, list=True),
+        start=TODAY - SKEW,
+        expiry=TODAY + SAS_LIFE,
+    )
+    wanted = parse_qs(theirs)
+    monkeypatch.setattr(access_module, "SAS_VERSION", wanted["sv"][0])
+    assert parse_qs(AzureCredentials("acc", "http://az", key=KEY).access(TODAY).sas) == wanted
 
 
 @pytest.mark.parametrize(

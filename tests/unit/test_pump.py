@@ -289,6 +289,36 @@ def test_together_stays_here_while_it_is_quick() -> None:
     pump.close()
 
 
+def test_quick_work_waits_for_nobody() -> None:
+    """Work that is known to be quick begins at once, though a thread is busy and others might still join."""
+    now = [0.0]
+    groups: list[int] = []
+    go = threading.Event()
+    pump = Pump(Lanes(1), clock=lambda: now[0])
+
+    def work(group: Sequence[int]) -> list[int]:
+        groups.append(len(group))
+        return list(group)
+
+    def story() -> Story[int]:
+        got: int = yield from for_one(work, 7)
+        return got
+
+    def busy() -> Story[None]:
+        yield Aside(go.wait, (10,))
+
+    assert pumped(pump, story()) == [7]  # it shows itself to be quick
+    ended = Ended()
+    pump.start(busy(), ended)
+    pump.start(story(), ended)
+    pump.turn(0.0)
+    pump.turn(0.0)
+    assert (groups, ended.values) == ([1, 1], [7])  # at a time that stood still
+    go.set()
+    turn_until(pump, lambda: ended.count == 2)
+    pump.close()
+
+
 def test_slow_work_aside_does_not_stop_the_network(pump: Pump) -> None:
     """While a thread is busy, requests go out and come back."""
     go = threading.Event()

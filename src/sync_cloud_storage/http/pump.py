@@ -237,7 +237,9 @@ class Pump:
     def _join(self, command: Together, telling: _Telling) -> None:
         group = self._groups.get(command.function)
         if group is None:
-            group = self._groups[command.function] = _Group(self._clock() + GROUP_WAIT_S)
+            # What takes no time gains nothing by being shared: whoever waited for others would only wait.
+            wait_s = 0.0 if self._is_quick(command.function) else GROUP_WAIT_S
+            group = self._groups[command.function] = _Group(self._clock() + wait_s)
         group.items += len(command.items)
         group.members.append((command.items, telling))
 
@@ -300,10 +302,14 @@ class Pump:
                 items += own
                 shares.append((telling, len(own)))
             work = partial(self._watched_call, function, items)
-            if self._cost_s.get(function, 1.0) < INLINE_S:
+            if self._is_quick(function):
                 self._group_back(shares, _outcomes(work, len(items)))
             else:
                 self._send_aside(work, len(items), partial(self._group_back, shares))
+
+    def _is_quick(self, function: Callable[..., Any]) -> bool:
+        """Whether an item of it lately took so little that a thread would cost more."""
+        return self._cost_s.get(function, 1.0) < INLINE_S
 
     def _watched_call(self, function: Callable[..., Any], items: Sequence[Any]) -> Sequence[Any]:
         """Call *function* and learn what an item costs: up at once, down slowly, so that one quick call is no proof."""
