@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from sync_cloud_storage.model import ListBlobs, ListContainers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sync_cloud_storage.catalog import Catalog
-    from sync_cloud_storage.model import BlobsPage, Task
+    from sync_cloud_storage.model import BlobsPage, ListObjects, Task
 
 # What the tasks of one feed that one worker has in hand may weigh: enough for it to go on, at 6,000 small blobs a
 # second, while the catalog settles a group of results. With 256 it stood still for more than half of its time.
@@ -126,6 +126,29 @@ class Listings:
         """Each container is taken up once in a run."""
 
 
+class Objects:
+    """Feed: spans of the bucket's keys."""
+
+    window = LISTS
+
+    def __init__(self, spans: Iterable[ListObjects]) -> None:
+        self._ready = deque(spans)
+
+    def take(self, room: int) -> list[Task]:
+        """The next spans."""
+        return [self._ready.popleft() for _ in range(min(max(room, 0), len(self._ready)))]
+
+    def back(self, task: Task) -> None:
+        """Nothing is kept."""
+
+    def look_again(self) -> None:
+        """Spans are only ever announced by `go_on`."""
+
+    def go_on(self, span: ListObjects) -> None:
+        """There is more of a span."""
+        self._ready.appendleft(span)
+
+
 class Rows:
     """Feed: rows of `sync` in the order of their ids, again from the start until a whole round finds nothing new.
 
@@ -201,6 +224,7 @@ class Feeds(NamedTuple):
     containers: Containers | None = None
     looks: Rows | None = None
     listings: Listings | None = None
+    objects: Objects | None = None
     uploads: Rows | None = None
     downloads: Rows | None = None
     checks: Rows | None = None

@@ -1,5 +1,7 @@
 """The verb *list*: the account's containers and a container's blobs, page by page, each blob with its place.
 
+And, for a check, the objects of the bucket.
+
 A container of many pages may be split: its names are surveyed level by level (a listing with the delimiter `/`), and
 the parts, each the names with one prefix, are listed side by side (docs/adr/0010).
 """
@@ -9,17 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.errors import BlobFault
-from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Failed, Gone, Leg, Seen
+from sync_cloud_storage.model import BlobsPage, ContainerFailed, ContainersPage, Failed, Gone, Leg, ObjectsPage, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sync_cloud_storage.azure import Azure
     from sync_cloud_storage.http.messages import Story
-    from sync_cloud_storage.model import Blob, ListBlobs, ListContainers, Look, Place, Result
+    from sync_cloud_storage.model import Blob, ListBlobs, ListContainers, ListObjects, Look, Place, Result
     from sync_cloud_storage.names import Placement
+    from sync_cloud_storage.s3 import S3
 
 PAGES_AHEAD = 4  # pages of one container read before the catalog has them: bounds what a fast listing may pile up
+OBJECT_PAGES_AHEAD = 16  # likewise of the bucket, whose pages are five times smaller
 PARTS_WANTED = 16  # a level deeper is looked at until there are so many
 PARTS_MOST = 64  # each part costs a request, however few blobs it has
 LEVELS_MOST = 8  # requests for a survey
@@ -58,6 +62,29 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
             marker = next_marker
     except BlobFault as fault:
         return ContainerFailed(task.container, fault.code, str(fault), not_found=fault.code == _NO_CONTAINER)
+
+
+def list_objects(task: ListObjects, s3: S3, give: Callable[[Result], None]) -> Story[ObjectsPage]:
+    """Up to OBJECT_PAGES_AHEAD pages of the bucket: all but the last through *give*, the last as the value.
+
+    A bucket that may not be listed looks empty: then each object is asked for by its key.
+    """
+    after = task.after
+    for pages_left in reversed(range(OBJECT_PAGES_AHEAD)):
+        try:
+            objects, has_more = yield from s3.objects(after)
+        except BlobFault:
+            break
+        if objects and objects[-1][0] <= after:  # an endpoint that always begins at the start
+            break
+        within = [one for one in objects if not task.upto or one[0] <= task.upto]
+        if not has_more or len(within) < len(objects) or not objects:
+            return ObjectsPage.of(within)
+        after = objects[-1][0]
+        if not pages_left:
+            return ObjectsPage.of(within, task._replace(after=after))
+        give(ObjectsPage.of(within))
+    return ObjectsPage.of([])
 
 
 def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone | Failed]:

@@ -125,7 +125,7 @@ class Migration:
             work.list_containers()
             work.only(containers)
             work.list_again()
-            work.drive(Feeds(looks=work.looks(), listings=work.listings()))
+            work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=work.objects()))
             work.drive(Feeds(checks=work.checks(deep=deep)))
             return work.outcome(checked=True)
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class BlobStatus(IntEnum):
@@ -34,6 +34,14 @@ class ContainerStatus(IntEnum):
     LISTED = 200
     NOT_FOUND = 404
     EMPTY = 503
+
+
+class Attest(IntEnum):
+    """Of which blobs the source is asked for its own checksums while they are downloaded."""
+
+    NONE = 0
+    WITHOUT_MD5 = 1
+    ALL = 2
 
 
 class Leg(IntEnum):
@@ -111,6 +119,13 @@ class ListBlobs(NamedTuple):
     may_split: bool = False
 
 
+class ListObjects(NamedTuple):
+    """List the bucket's objects whose keys are greater than *after* and not greater than *upto* ("": no such end)."""
+
+    after: str = ""
+    upto: str = ""
+
+
 class Look(NamedTuple):
     """Ask the source what a blob is now (HEAD): it changed under us, or a listing no longer has it."""
 
@@ -124,7 +139,9 @@ class Download(NamedTuple):
     """Bring one version of one blob to the NAS.
 
     `may_replace`: the file at `nas_path` is one that we wrote, or the user said so; otherwise a file that is already
-    there is adopted when its bytes are right, and never overwritten.
+    there is adopted when its bytes are right, and never overwritten. `attest`: the source is asked for its own
+    checksum of every range. `known_crc64nvme`: what a manifest on the NAS says of this very version; a file that has
+    it is this blob.
     """
 
     id: int
@@ -135,6 +152,8 @@ class Download(NamedTuple):
     content_md5: str
     nas_path: str
     may_replace: bool = False
+    attest: bool = False
+    known_crc64nvme: str = ""
 
 
 class Upload(NamedTuple):
@@ -162,6 +181,8 @@ class Check(NamedTuple):
     """Prove one row: its NAS file, its object, or both.
 
     `deep` reads: the file is hashed again, and so is an object about which the endpoint has no checksum to give.
+    `seen`: the bucket was listed, and shows the very object that was proven before; it need not be asked again.
+    `told`: the checksum that a report of S3's says the listed object has, "" for none.
     """
 
     id: int
@@ -171,10 +192,13 @@ class Check(NamedTuple):
     crc64nvme: str
     nas_path: str  # "" when there is no file to look at
     s3_key: str  # "" when there is no object to look at
+    s3_etag: str = ""
+    seen: bool = False
+    told: str = ""
     deep: bool = False
 
 
-Task = ListContainers | ListBlobs | Look | Download | Upload | Check
+Task = ListContainers | ListBlobs | ListObjects | Look | Download | Upload | Check
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -227,6 +251,24 @@ class BlobsPage(NamedTuple):
         return rows
 
 
+class ObjectsPage(NamedTuple):
+    """Some objects of the bucket: packed rows of (key, size in bytes, ETag). `goes_on` is what is left to list."""
+
+    packed: bytes
+    object_count: int
+    goes_on: ListObjects | None = None
+
+    @classmethod
+    def of(cls, objects: Sequence[tuple[str, int, str]], goes_on: ListObjects | None = None) -> ObjectsPage:
+        """A page of these."""
+        return cls(marshal.dumps(list(objects)), len(objects), goes_on)
+
+    def listed(self) -> list[tuple[str, int, str]]:
+        """Its rows."""
+        rows: list[tuple[str, int, str]] = marshal.loads(self.packed)  # noqa: S302 - from our own worker
+        return rows
+
+
 class ContainerFailed(NamedTuple):
     """A container could not be listed. `not_found`: the service says that it does not exist."""
 
@@ -240,7 +282,8 @@ class Downloaded(NamedTuple):
     """The bytes of version *etag* are durable at the row's place on the NAS (fsynced, renamed, folder fsynced).
 
     `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
-    network this time: 0 for a file that was already there and right.
+    network this time: 0 for a file that was already there and right. `attested`: the source's own CRC64 of every range
+    was that of what arrived.
     """
 
     id: int
@@ -249,6 +292,7 @@ class Downloaded(NamedTuple):
     md5: str
     bytes_moved: int
     at_utc: str
+    attested: bool = False
 
 
 class UploadOpened(NamedTuple):
@@ -289,11 +333,27 @@ class Gone(NamedTuple):
     etag: str = ""
 
 
+class Evidence(NamedTuple):
+    """What one place said about the bytes of a blob: a row of the table of that name, but for its time.
+
+    `place`: azure, nas or s3. `algorithm`: CRC64NVME, MD5 or size. `value`: base64, or digits. `etag`: of what was
+    looked at, "" where there is none. `how`: in a few words, who was asked and how.
+    """
+
+    place: str
+    algorithm: str
+    value: str
+    size_bytes: int
+    etag: str
+    how: str
+
+
 class Checked(NamedTuple):
     """What a `Check` found; "" means as it should be, else `CODE: sentence`. None: not looked at.
 
     `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
-    `trouble`: why one of the two could not be asked, which says nothing about it.
+    `trouble`: why one of the two could not be asked, which says nothing about it. `s3_etag`: of the object that was
+    looked at, "" where it was not.
     """
 
     id: int
@@ -301,6 +361,8 @@ class Checked(NamedTuple):
     s3: str | None
     proven: bool = False
     trouble: str = ""
+    s3_etag: str = ""
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Failed(NamedTuple):
@@ -333,6 +395,7 @@ class Stopped(NamedTuple):
 Result = (
     ContainersPage
     | BlobsPage
+    | ObjectsPage
     | ContainerFailed
     | Downloaded
     | UploadOpened

@@ -24,6 +24,7 @@ from sync_cloud_storage.model import (
     Failed,
     Gone,
     Leg,
+    ObjectsPage,
     Rotten,
     Seen,
     Stopped,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Result, Task
     from sync_cloud_storage.worker import Message, Report
 
+    AnyPage = ContainersPage | BlobsPage | ObjectsPage | ContainerFailed
+
 HELPINGS = 16  # a worker's window is filled in so many; fewer tasks than that are not worth a message
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
@@ -56,7 +59,7 @@ DOUBTS = 20
 REPLANS = 5  # a blob that changes this often while we read it is left to a later run
 DRAIN_LIMIT_S = 10.0
 
-_LISTED = frozenset({ContainersPage, BlobsPage, ContainerFailed})
+_LISTED = frozenset({ContainersPage, BlobsPage, ObjectsPage, ContainerFailed})
 _BELIEVED = {Downloaded: Leg.AZURE, Uploaded: Leg.S3}  # what went through on a leg
 
 
@@ -237,7 +240,7 @@ class Run:
                 self._stopped = self._stopped or result
             else:
                 self._pending.append(result)
-                self._has_pages = self._has_pages or isinstance(result, BlobsPage)
+                self._has_pages = self._has_pages or isinstance(result, BlobsPage | ObjectsPage)
         hands, load = self._hands[worker], self._load[worker]
         for ticket in report.over:
             task, feed = hand = hands.pop(ticket)
@@ -279,7 +282,7 @@ class Run:
         self._over.clear()
         self._settled_at = self._clock()
 
-    def _settle_listings(self, results: Sequence[ContainersPage | BlobsPage | ContainerFailed], feeds: Feeds) -> None:
+    def _settle_listings(self, results: Sequence[AnyPage], feeds: Feeds) -> None:
         """Small pages share a transaction, since each one waits for the disk at its end."""
         left = deque(results)
         while left:
@@ -287,10 +290,10 @@ class Run:
                 rows = 0
                 while left and rows < SETTLE_ROWS:
                     result = left.popleft()
-                    rows += result.blob_count if isinstance(result, BlobsPage) else 0
+                    rows += _rows_in(result)
                     self._settle_listing(result, feeds)
 
-    def _settle_listing(self, result: ContainersPage | BlobsPage | ContainerFailed, feeds: Feeds) -> None:
+    def _settle_listing(self, result: AnyPage, feeds: Feeds) -> None:
         match result:
             case ContainersPage():
                 self._catalog.settle_containers(result, self._rules.skip_reason)
@@ -298,6 +301,10 @@ class Run:
                     feeds.containers.go_on(result.next_marker)
             case BlobsPage():
                 self._settle_page(result, feeds)
+            case ObjectsPage():
+                self._catalog.settle_objects(result)
+                if result.goes_on is not None and feeds.objects is not None:
+                    feeds.objects.go_on(result.goes_on)
             case ContainerFailed():
                 self._catalog.settle_container_failed(result)
                 self._tally.failed += not result.not_found  # of a deleted one, the rows that were not copied fail
@@ -376,3 +383,9 @@ class Run:
         etag, code = (result.blob.etag, "AZ-CHANGING") if isinstance(result, Seen) else (result.etag, result.code)
         text = f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed."
         return Failed(result.id, Leg.AZURE, etag, code, text)
+
+
+def _rows_in(page: AnyPage) -> int:
+    if isinstance(page, BlobsPage):
+        return page.blob_count
+    return page.object_count if isinstance(page, ObjectsPage) else 0

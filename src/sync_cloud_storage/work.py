@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
@@ -167,13 +167,14 @@ class Work:
         )
         return Rows(fetch, self._wanted)
 
+    def objects(self) -> Objects | None:
+        """The bucket; None where a listing of it would spare no question."""
+        spans = self.catalog.begin_objects()
+        return Objects(spans) if self.catalog.has_proven() else None
+
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""
-        return Rows(
-            lambda after, limit: [t._replace(deep=deep) for t in self.catalog.everything(after, limit)],
-            self._wanted,
-            rounds=False,
-        )
+        return Rows(partial(self.catalog.everything, deep=deep), self._wanted, rounds=False)
 
     # ------------------------------------------------------------------------------------------------- work
 

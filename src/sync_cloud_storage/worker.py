@@ -20,13 +20,13 @@ from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
-from sync_cloud_storage.listing import list_blobs, list_containers, look
-from sync_cloud_storage.model import Check, Download, ListBlobs, ListContainers, Look, Stopped, Upload
+from sync_cloud_storage.listing import list_blobs, list_containers, list_objects, look
+from sync_cloud_storage.model import Check, Download, ListBlobs, ListContainers, ListObjects, Look, Stopped, Upload
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.s3 import S3, Profile, S3Access
 from sync_cloud_storage.upload import Uploader
-from sync_cloud_storage.verify import check
+from sync_cloud_storage.verify import Checker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +151,7 @@ class Worker:
             if self._s3 and self._nas
             else None
         )
+        self._checker = Checker(self._nas, self._s3, self._lanes.pace)
         self._queue: deque[tuple[int, Task]] = deque()
         self._weight = 0
         self._results: list[Result] = []
@@ -237,6 +238,8 @@ class Worker:
         """The verb that takes several tasks like this one; None for one that goes alone."""
         if type(task) is Download and task.size_bytes <= COMPANY_BYTES:
             return self._downloader
+        if type(task) is Check and self._checker.may_join(task):
+            return self._checker
         if type(task) is Upload and self._uploader is not None and self._uploader.may_join(task):
             return self._uploader
         return None
@@ -259,7 +262,7 @@ class Worker:
         except RuntimeError as mistake:  # a task for a door that this worker was not given
             over(None, mistake)
 
-    def _story(self, task: Task, first: Response | None) -> Story[Any]:
+    def _story(self, task: Task, first: Response | None) -> Story[Any]:  # noqa: PLR0911 - one for each kind
         match task:
             case Download():
                 return _need(self._downloader).download(task, first)
@@ -269,10 +272,12 @@ class Worker:
                 return list_blobs(task, _need(self._azure), self._placement, self._give)
             case ListContainers():
                 return list_containers(task, _need(self._azure))
+            case ListObjects():
+                return list_objects(task, _need(self._s3), self._give)
             case Look():
                 return look(task, _need(self._azure), _utc_now)
             case Check():
-                return check(task, self._nas, self._s3)
+                return self._checker.check(task, first)
 
     def _give(self, result: Result) -> None:
         self._results.append(result)

@@ -231,7 +231,7 @@ def test_a_new_blob_becomes_a_task(catalog: Catalog) -> None:
     ]
     assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "")]
     catalog.settle([uploaded(1, "0xE")])
-    assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "c/a/b")]
+    assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "c/a/b", '"e"')]
 
 
 def test_work_is_handed_out_by_id(catalog: Catalog) -> None:
@@ -759,8 +759,8 @@ def test_the_sums_of_each_container(catalog: Catalog, folder: Path) -> None:
     listed(catalog, "x", "y")
     moved(catalog, 1)
     assert sql(folder, "SELECT * FROM progress ORDER BY container") == [
-        ("b", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, None),
-        ("c", 200, 2, 20, 1, 0, 1, 0, 0, 0, 10, None, None),
+        ("b", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, None, None),
+        ("c", 200, 2, 20, 1, 0, 1, 0, 0, 0, 10, 0, None, None),
     ]
 
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import containers, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog import containers, objects, opening, pages, results, state, sums, work
 from sync_cloud_storage.catalog.state import utc_text
+from sync_cloud_storage.model import Attest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
         Leg,
         ListBlobs,
         ListContainers,
+        ListObjects,
         Look,
+        ObjectsPage,
         PageOutcome,
         Problem,
         Totals,
@@ -215,9 +218,14 @@ class Catalog:
         """Rows that a listing, which has ended, did not show, and about which the source has not answered, by id."""
         return work.pending_looks(self._database, after_id, limit)
 
-    def pending_downloads(self, after_id: int, limit: int, *, may_replace: bool = False) -> list[Download]:
-        """Blobs to fetch with a greater id than *after_id*, by id; *may_replace*: also files that we did not write."""
-        return work.pending_downloads(self._database, after_id, limit, may_replace=may_replace)
+    def pending_downloads(
+        self, after_id: int, limit: int, *, may_replace: bool = False, attest: Attest = Attest.NONE
+    ) -> list[Download]:
+        """Blobs to fetch with a greater id than *after_id*, by id; *may_replace*: also files that we did not write.
+
+        *attest*: of which of them the source is to give its own checksums.
+        """
+        return work.pending_downloads(self._database, after_id, limit, may_replace=may_replace, attest=attest)
 
     def pending_uploads(
         self, after_id: int, limit: int, multipart_from_bytes: int, *, may_replace: bool = False
@@ -229,9 +237,23 @@ class Catalog:
         """
         return work.pending_uploads(self._database, after_id, limit, multipart_from_bytes, may_replace=may_replace)
 
-    def everything(self, after_id: int, limit: int) -> list[Check]:
+    def everything(self, after_id: int, limit: int, *, deep: bool = False) -> list[Check]:
         """Rows that claim a file or an object with a greater id than *after_id*, by id."""
-        return work.everything(self._database, after_id, limit)
+        return work.everything(self._database, after_id, limit, deep=deep)
+
+    def begin_objects(self) -> list[ListObjects]:
+        """Forget what the bucket was seen to hold; how to list it anew."""
+        with self._database.atomic():
+            return objects.begin(self._database)
+
+    def settle_objects(self, page: ObjectsPage) -> None:
+        """Write objects that the bucket was seen to hold."""
+        with self._database.atomic():
+            objects.settle(self._database, page)
+
+    def has_proven(self) -> bool:
+        """Whether any object was proven yet, so that a listing of the bucket may spare questions."""
+        return objects.has_proven(self._database)
 
     def settle(self, outcomes: Sequence[RowResult]) -> int:
         """Write what workers gave back; how many rows it changed.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 APPLICATION_ID = 0x73637331  # "scs1", so that file(1) and we know our own
-NEWEST = 1  # the last of migrations/000N.sql
+NEWEST = 2  # the last of migrations/000N.sql
 SMALL_BYTES = 16 << 20
 MEDIUM_BYTES = 64 << 20  # at 700 MB, 10^6 rows, it took 1.4 s of a restart with all of the file in memory
 
@@ -165,7 +165,8 @@ def _publish_empty(path: Path) -> None:
         _make_private(draft)
         database = Database(draft, read_only=False)
         try:
-            database.script(f"PRAGMA application_id = {APPLICATION_ID};\n{_step(1)}")
+            steps = "\n".join(_step(number) for number in range(1, NEWEST + 1))
+            database.script(f"PRAGMA application_id = {APPLICATION_ID};\n{steps}")
         finally:
             database.close()
         draft.rename(path)

@@ -5,6 +5,7 @@ A result of a version that is no longer the row's changes nothing, and neither d
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from sync_cloud_storage.catalog import versions
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 _DOWNLOADED = """
 UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL,
     s3_status = CASE WHEN crc64nvme <> ?1 THEN 0 ELSE s3_status END,
-    crc64nvme = ?1, md5 = ?2, downloaded_at_utc = ?3, written = coalesce(written, 0) | 1
-WHERE id = ?4 AND etag = ?5
+    crc64nvme = ?1, md5 = ?2, attested = ?3, downloaded_at_utc = ?4, written = coalesce(written, 0) | 1
+WHERE id = ?5 AND etag = ?6
 """
 
 # A checksum that is not the download's is no evidence for this row, whatever the worker made of it. It is a failure: a
@@ -75,11 +76,20 @@ UPDATE sync SET azure_status = 0, azure_error = ?1, updated_at = ?2
 WHERE id = ?3 AND azure_status = 1 AND s3_status <> 1 AND (?4 = '' OR etag = ?4)
 """
 
+# The ETag of the object that was proven: a listing that shows it again shows that object.
 _CHECKED = """
-UPDATE sync SET checked_at_utc = ?1, proven = ?2,
+UPDATE sync SET checked_at_utc = ?1, proven = ?2, s3_etag = coalesce(nullif(?6, ''), s3_etag),
     nas_check = CASE WHEN ?3 IS NULL OR azure_status <> 1 THEN nas_check ELSE nullif(?3, '') END,
     s3_check = CASE WHEN ?4 IS NULL OR s3_status <> 1 THEN s3_check ELSE nullif(?4, '') END
 WHERE id = ?5
+"""
+
+
+# Said once and again it is one thing that is known; said of bytes that are not as they should be, each time counts.
+_PROVEN = "SELECT id FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND proven = 1"
+_EVIDENCE = """
+INSERT INTO evidence (sync_id, blob_etag, place, algorithm, value, size_bytes, etag, at_utc, how)
+SELECT id, etag, ?, ?, ?, ?, nullif(?, ''), ?, ? FROM sync WHERE id = ?
 """
 
 
@@ -95,7 +105,10 @@ def settle(database: Database, results: Sequence[RowResult], at: str) -> int:
 
 
 def _downloaded(database: Database, group: Sequence[Downloaded], _: str) -> int:
-    values = [(crc, md5 or None, at_utc, row_id, etag) for row_id, etag, crc, md5, _, at_utc in group]
+    values = [
+        (crc, md5 or None, attested or None, at_utc, row_id, etag)
+        for row_id, etag, crc, md5, _, at_utc, attested in group
+    ]
 
     def rest() -> int:
         database.many(_OURS, [(FILE, row_id, etag) for *_, row_id, etag in values])
@@ -126,6 +139,7 @@ def _failed(database: Database, group: Sequence[Failed], at: str) -> int:
 
 
 def _rotten(database: Database, group: Sequence[Rotten], at: str) -> int:
+    versions.keep(database, _ids(group), at)
     with counted(database, _ids(group)):
         return database.many(_ROTTEN, [(sentence(one.code, one.sentence), at, one.id, one.etag) for one in group])
 
@@ -148,7 +162,17 @@ def _opened(database: Database, group: Sequence[UploadOpened], _: str) -> int:
 
 
 def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
-    return database.many(_CHECKED, [(at, one.proven or None, one.nas, one.s3, one.id) for one in group])
+    known = {row_id for (row_id,) in database.rows(_PROVEN, (json.dumps(_ids(group)),))}
+    said = [
+        (place, algorithm, value, size_bytes, etag, at, how, one.id)
+        for one in group
+        if one.id not in known or one.nas or one.s3
+        for place, algorithm, value, size_bytes, etag, how in one.evidence
+    ]
+    database.many(_EVIDENCE, said)
+    return database.many(
+        _CHECKED, [(at, one.proven or None, one.nas, one.s3, one.id, one.proven and one.s3_etag) for one in group]
+    )
 
 
 def _ids(group: Sequence[RowResult]) -> list[int]:

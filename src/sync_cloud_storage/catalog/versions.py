@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.model import Blob, Gone, Seen
 
 _KEEP = """
 INSERT INTO superseded (sync_id, superseded_at_utc, etag, size_bytes, last_modified, content_md5, azure_status,
-    azure_error, s3_status, s3_error, crc64nvme, md5, downloaded_at_utc, s3_etag, s3_checksum, s3_version_id,
+    azure_error, s3_status, s3_error, crc64nvme, md5, attested, downloaded_at_utc, s3_etag, s3_checksum, s3_version_id,
     uploaded_at_utc)
 SELECT id, ?, etag, size_bytes, last_modified, content_md5, azure_status, azure_error, s3_status, s3_error, crc64nvme,
-    md5, downloaded_at_utc, s3_etag, s3_checksum, s3_version_id, uploaded_at_utc
+    md5, attested, downloaded_at_utc, s3_etag, s3_checksum, s3_version_id, uploaded_at_utc
 FROM sync WHERE id = ? AND (azure_status <> 0 OR s3_status <> 0 OR crc64nvme IS NOT NULL)
 """
 
@@ -28,9 +30,9 @@ UPDATE sync SET size_bytes = ?, etag = ?, last_modified = ?, content_md5 = nulli
     metadata = nullif(?, ''), kind = nullif(?, 'BlockBlob'), tier = nullif(?, ''),
     azure_status = CASE WHEN refused IS NOT NULL AND azure_status = 2 THEN 2 ELSE 0 END,
     azure_error = CASE WHEN refused IS NOT NULL AND azure_status = 2 THEN azure_error END,
-    s3_status = 0, s3_error = NULL, crc64nvme = NULL, md5 = NULL, downloaded_at_utc = NULL, s3_etag = NULL,
-    s3_checksum = NULL, s3_version_id = NULL, uploaded_at_utc = NULL, attempts = NULL, gone_at_utc = NULL,
-    s3_upload_id = CASE WHEN s3_upload_id IS NOT NULL THEN '?' END,
+    s3_status = 0, s3_error = NULL, crc64nvme = NULL, md5 = NULL, attested = NULL, downloaded_at_utc = NULL,
+    s3_etag = NULL, s3_checksum = NULL, s3_version_id = NULL, uploaded_at_utc = NULL, attempts = NULL,
+    gone_at_utc = NULL, s3_upload_id = CASE WHEN s3_upload_id IS NOT NULL THEN '?' END,
     checked_at_utc = NULL, proven = NULL, nas_check = NULL, s3_check = NULL, updated_at = ?
 WHERE id = ?
 """
@@ -65,6 +67,11 @@ def renew(database: Database, row_id: int, blob: Blob, at: str) -> None:
     database.run(_RESIZE, (blob.size_bytes, row_id))
     _, size, etag, last_modified, md5, headers, metadata, kind, tier = blob
     database.run(_RENEW, (size, etag, last_modified, md5, headers, metadata, kind, tier, at, row_id))
+
+
+def keep(database: Database, row_ids: Iterable[int], at: str) -> None:
+    """Keep what is known of these rows, which are about to be done once more."""
+    database.many(_KEEP, [(at, row_id) for row_id in row_ids])
 
 
 def come_back(database: Database, row_id: int, at: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.catalog import versions
 from sync_cloud_storage.catalog.counting import change
-from sync_cloud_storage.model import Check, Download, Leg, Look, Upload
+from sync_cloud_storage.model import Attest, Check, Download, Leg, Look, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,8 @@ FILE, OBJECT = 1, 2  # bits of sync.written
 
 _DOWNLOADS = """
 SELECT id, container, blob, size_bytes, etag, coalesce(content_md5, ''),
-    coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written & 1, 0) OR ?
+    coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written & 1, 0) OR ?,
+    ? >= 1 + (content_md5 IS NOT NULL), coalesce(crc64nvme, '')
 FROM sync INDEXED BY downloads_pending
 WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -33,11 +35,16 @@ FROM sync INDEXED BY uploads_pending
 WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
 """
 
+# `seen` and `told` speak of an object that is listed with the size of the blob: nothing else needs no question.
 _CHECKS = """
-SELECT id, container, blob, size_bytes, crc64nvme,
+SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
-    CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END
-FROM sync WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT ?
+    CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
+    coalesce(objects.etag, s3_etag, ''), objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL,
+    coalesce(objects.checksum, ''), ?
+FROM sync LEFT JOIN objects
+    ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
+WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT ?
 """
 
 _LOOKS = """
@@ -62,9 +69,11 @@ def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
 # SQLite's 0 and 1 stand for False and True in `may_replace`: they are equal, and a bool for each row is not free.
 
 
-def pending_downloads(database: Database, after_id: int, limit: int, *, may_replace: bool) -> list[Download]:
+def pending_downloads(
+    database: Database, after_id: int, limit: int, *, may_replace: bool, attest: Attest
+) -> list[Download]:
     """Blobs to fetch, by id."""
-    return list(map(Download._make, database.rows(_DOWNLOADS, (may_replace, after_id, limit))))
+    return list(map(Download._make, database.rows(_DOWNLOADS, (may_replace, attest, after_id, limit))))
 
 
 def pending_uploads(
@@ -82,9 +91,9 @@ def pending_uploads(
     return tasks
 
 
-def everything(database: Database, after_id: int, limit: int) -> list[Check]:
+def everything(database: Database, after_id: int, limit: int, *, deep: bool) -> list[Check]:
     """Rows that claim to be somewhere, by id."""
-    return [Check(*row) for row in database.rows(_CHECKS, (after_id, limit))]
+    return list(map(Check._make, database.rows(_CHECKS, (deep, after_id, limit))))
 
 
 def is_pending_download(database: Database, row_id: int) -> bool:
@@ -114,15 +123,18 @@ def retry_failed(database: Database, leg: Leg | None, at: str, containers: Seque
 
 def redo_mismatched(database: Database, at: str, containers: Sequence[str] = ()) -> int:
     """Set rows whose file or object a check found wrong back to pending on that leg; how many."""
+    ids = _ids(database, _MISMATCHED, containers)
+    versions.keep(database, ids, at)
     return change(
         database,
         # What the source no longer has cannot be fetched again: that mismatch stays.
         "UPDATE sync SET azure_status = CASE WHEN nas_check IS NULL OR gone_at_utc IS NOT NULL THEN azure_status"
-        " ELSE 0 END, s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
+        " ELSE 0 END, azure_error = CASE WHEN gone_at_utc IS NULL THEN coalesce(nas_check, azure_error)"
+        " ELSE azure_error END, s3_status = CASE WHEN s3_check IS NULL THEN s3_status ELSE 0 END,"
         " nas_check = CASE WHEN gone_at_utc IS NOT NULL THEN nas_check END, s3_check = NULL, proven = NULL,"
         " updated_at = ? WHERE id = ?",
         (at,),
-        _ids(database, _MISMATCHED, containers),
+        ids,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,25 @@ class Lanes:
         start: To begin with; 0 begins with *most*.
         rate: Bytes a second for this pump; 0 is no limit.
         clock: Monotonic seconds.
+        sleep: Waits so many seconds.
     """
 
     def __init__(
-        self, most: int, *, start: int = 0, rate: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        *,
+        start: int = 0,
+        rate: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.most = most
         self.rate = rate
         self._limit = float(min(start or most, most))
         self._clock = clock
         self._cut_at = -1.0
+        self._sleep = sleep
+        self._turn = threading.Lock()
 
     @property
     def limit(self) -> int:
@@ -43,6 +53,13 @@ class Lanes:
     def share(self, transfers: int) -> int:
         """Bytes a second for one of so many transfers; 0 is no limit."""
         return max(1024, self.rate // transfers) if self.rate else 0
+
+    def pace(self, count: int) -> None:
+        """Wait as long as *count* bytes may take: for what is read in threads, and not by transfers."""
+        rate = self.rate
+        if rate:
+            with self._turn:  # of all threads together
+                self._sleep(count / rate)
 
     def learn(self, answer: Response | None) -> None:
         """Take an answer into account; None for one that our own side broke off."""

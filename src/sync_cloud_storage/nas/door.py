@@ -264,8 +264,11 @@ class Nas:
             raise self.fault(error, nas_path) from error
         return ReadFile(self, nas_path, fd, size)
 
-    def hash_file(self, nas_path: str) -> tuple[int, int]:
-        """Read the whole file: bytes read, and their CRC64NVME. From the disk, as far as this machine has a say."""
+    def hash_file(self, nas_path: str, pace: Callable[[int], None] = lambda _: None) -> tuple[int, int]:
+        """Read the whole file: bytes read, and their CRC64NVME. From the disk, as far as this machine has a say.
+
+        *pace* is told of the bytes of each step, and may wait.
+        """
         try:
             fd, size = self._open_file(nas_path)
             try:
@@ -277,6 +280,7 @@ class Nas:
                 while count := os.readv(fd, [room]):
                     crc = crc64nvme(room[:count], crc)
                     read += count
+                    pace(count)
             finally:
                 let_close(fd)
         except OSError as error:

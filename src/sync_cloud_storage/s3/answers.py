@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_plus
 
 from lxml import etree
 
@@ -82,6 +83,25 @@ def listed_part(node: Any) -> Part:
     except ValueError as error:
         raise BlobFault("S3-ANSWER", f"The endpoint lists a part without number or size ({error}).") from error
     return Part(number, size, child(node, "ETag").strip('"'), child(node, "ChecksumCRC64NVME"))
+
+
+def objects(body: bytes) -> tuple[list[tuple[str, int, str]], bool]:
+    """(key, size in bytes, ETag) of each object in an answer to ListObjectsV2, and whether there are more.
+
+    Raises:
+        ValueError: It is no such answer.
+    """
+    root = etree.fromstring(
+        body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
+    )
+    if root is None or etree.QName(root).localname != "ListBucketResult":
+        raise ValueError("it is no list of objects")
+    read = unquote_plus if child(root, "EncodingType") == "url" else str
+    found = []
+    for node in root.iterchildren("{*}Contents"):
+        said = {each.tag.rpartition("}")[2]: each.text or "" for each in node}
+        found.append((read(said["Key"]), int(said["Size"]), said.get("ETag", "").strip('"')))
+    return found, child(root, "IsTruncated") == "true"
 
 
 def nodes(body: bytes, name: str) -> list[Any]:

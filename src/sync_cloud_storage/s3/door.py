@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch  # nothing that would have to be quoted; nearly all keys
+LISTED_MOST = 1000  # S3's own maximum of a page
+_WITH_CHECKSUM = ("x-amz-checksum-mode: ENABLED",)
 _ODD = Rule(Kind.RETRY, "S3-ANSWER")
 _STRANGER = Rule(
     Kind.RETRY, "CAPTIVE-PORTAL", "A proxy or portal seems to answer in place of S3; check the proxy.", then=Kind.FATAL
@@ -68,8 +70,44 @@ class S3:
 
         yield from self._ask("HEAD", None, judged=judged)
 
-    def look(self, key: str) -> Story[Stored | None]:
+    def objects(self, after: str) -> Story[tuple[list[tuple[str, int, str]], bool]]:
+        """A page of the bucket: (key, size in bytes, ETag) of objects behind the key *after*, and if there are more.
+
+        Raises:
+            BlobFault: S3-403: this identity may not list (s3:ListBucket).
+        """
+        found: list[tuple[list[tuple[str, int, str]], bool]] = []
+        asked = {"list-type": "2", "encoding-type": "url", "max-keys": str(LISTED_MOST)}
+        asked |= {"start-after": after} if after else {}
+
+        def judged(answer: Response) -> Verdict | None:
+            verdict = self._judge(None)(answer)
+            if verdict is None:
+                try:
+                    found[:] = [answers.objects(answer.body)]
+                except (ValueError, KeyError) as error:
+                    return Verdict(_ODD, f"A page of the bucket's listing cannot be read ({error}).")
+            return verdict
+
+        yield from self._ask("GET", None, asked, max_body_bytes=8 * MIB, judged=judged)
+        return found[0]
+
+    def looking(self, key: str) -> Request:
+        """The request of `look`, for whoever looks at the answer himself (`describes`).
+
+        Raises:
+            BlobFault: `S3-NAME`, no address can hold the key.
+        """
+        return self._request("HEAD", self._url(key), _common("HEAD", _WITH_CHECKSUM), b"")
+
+    def describes(self, answer: Response) -> Stored | None:
+        """What an answer to `looking` says of the object; None for one that `look` has to look at."""
+        return answers.stored(answer) if answer.status == 200 and "etag" in answer.headers else None
+
+    def look(self, key: str, first: Response | None = None) -> Story[Stored | None]:
         """The object as the endpoint describes it; None when there is none.
+
+        *first* is the answer to the first attempt, where `looking` made that already.
 
         Raises:
             BlobFault: S3-403: there is one that we may not see, or none and no right to know that (s3:ListBucket).
@@ -81,7 +119,7 @@ class S3:
             return self._judge(key)(answer)
 
         try:
-            answer = yield from self._ask("HEAD", key, headers=("x-amz-checksum-mode: ENABLED",), judged=judged)
+            answer = yield from ask(lambda: self.looking(key), judged, self._patience, first)
         except BlobFault as fault:
             if fault.code == "HTTP-404":
                 return None
