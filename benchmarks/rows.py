@@ -148,7 +148,7 @@ ROWS = (
         _listing,
         (
             Entry("scs", who.scs_resync, "`--all`; compares every property, marks what is gone; durable"),
-            Entry("rclone", who.rclone_dry_sync, "--fast-list; compares size and time with files on tmpfs; remembers nothing"),
+            Entry("rclone", who.rclone_dry_sync, "--fast-list; compares size and time with files on tmpfs"),
         ),
         _fixed(Claim("scs sync --all", "rclone sync --dry-run", 3)),
     ),
@@ -234,7 +234,7 @@ ROWS = (
         {"blobs": (10_000, 200_000), "size": (KIB, KIB)},
         _equal,
         (
-            Entry("scs", who.scs_xcheck, "lists the account, sees each file, asks S3 for each checksum once, then lists"),
+            Entry("scs", who.scs_xcheck, "account and bucket listed, each file seen; S3 asked where it must be"),
             Entry("rclone", who.rclone_check, "--fast-list; lists both, compares size and MD5; looks at no files"),
         ),
         _fixed(Claim("scs xcheck", "rclone check", 3, also="scs xcheck, first")),

@@ -126,7 +126,8 @@ class Migration:
             work.only(containers)
             work.list_again()
             work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=work.objects()))
-            work.drive(Feeds(checks=work.checks(deep=deep)))
+            work.prove_by_listing()
+            work.drive(Feeds(checks=work.checks(deep=deep), files=None if deep else work.files()))
             return work.outcome(checked=True)
 
     def status(self) -> StatusReport:

@@ -22,6 +22,7 @@ from sync_cloud_storage.model import (
     ContainersPage,
     Downloaded,
     Failed,
+    FilesSeen,
     Gone,
     Leg,
     ObjectsPage,
@@ -268,8 +269,11 @@ class Run:
                 group = self._doubt(group)
             elif kind in _BELIEVED:
                 rows += self._believe(_BELIEVED[kind])
-            rows += group
             given_up += self._count(kind, group)
+            if kind is FilesSeen:
+                group = [row for seen in group for row in seen.wrong]
+                self._count(Checked, group)
+            rows += group
         if rows:
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
@@ -362,6 +366,10 @@ class Run:
         elif kind is Checked:
             for one in group:
                 self._count_check(one)
+        elif kind is FilesSeen:
+            for one in group:
+                tally.checked += one.rows - len(one.wrong)
+                tally.proven += one.proven
         elif kind in {Seen, Rotten}:
             tally.rotten += len(group) if kind is Rotten else 0
             return [failed for one in group if (failed := self._give_up(one)) is not None]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Objects, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
@@ -167,10 +167,20 @@ class Work:
         )
         return Rows(fetch, self._wanted)
 
-    def objects(self) -> Objects | None:
-        """The bucket; None where a listing of it would spare no question."""
-        spans = self.catalog.begin_objects()
-        return Objects(spans) if self.catalog.has_proven() else None
+    def objects(self) -> Objects:
+        """The bucket."""
+        return Objects(self.catalog.begin_objects())
+
+    def prove_by_listing(self) -> None:
+        """Prove what the listing of the bucket proves."""
+        after = self.catalog.prove_by_etag(0)
+        while after and not self._stop.is_set():
+            self._tick(0, 0)
+            after = self.catalog.prove_by_etag(after)
+
+    def files(self) -> FileSizes:
+        """Rows of which only the file is looked at."""
+        return FileSizes(self.catalog.files, self._wanted)
 
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""

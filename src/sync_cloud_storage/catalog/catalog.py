@@ -251,9 +251,18 @@ class Catalog:
         with self._database.atomic():
             objects.settle(self._database, page)
 
-    def has_proven(self) -> bool:
-        """Whether any object was proven yet, so that a listing of the bucket may spare questions."""
-        return objects.has_proven(self._database)
+    def prove_by_etag(self, after_id: int) -> int:
+        """Prove some rows behind *after_id* by what the bucket's listing shows; the last of them, 0 at the end."""
+        with self._database.atomic():
+            return objects.prove_by_etag(self._database, after_id, self._at())
+
+    def files(self, after_id: int, limit: int) -> list[tuple[int, str, str, int, bool]]:
+        """Rows of which only the file is to be looked at: (id, container, NAS path, size in bytes, is seen)."""
+        return objects.files(self._database, after_id, limit)
+
+    def count_seen(self, containers: Sequence[str]) -> int:
+        """Rows whose object is listed as it was when it was proven."""
+        return objects.count_seen(self._database, containers)
 
     def settle(self, outcomes: Sequence[RowResult]) -> int:
         """Write what workers gave back; how many rows it changed.
