@@ -74,7 +74,8 @@ class Outcome(NamedTuple):
     `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did
     not. `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right
     yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few, for people; the
-    catalog's view has all. `stopped_by` is "", "SIGINT" or "SIGTERM".
+    catalog's view has all. `unaccounted` says what does not add up, "" when all does. `stopped_by` is "",
+    "SIGINT" or "SIGTERM".
     """
 
     verb: str
@@ -93,15 +94,19 @@ class Outcome(NamedTuple):
     unproven: int = 0
     mismatches: int = 0
     problems: tuple[Problem, ...] = ()
+    unaccounted: str = ""
     seconds: float = 0.0
     stopped_by: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 all done; 1 some blobs failed, now or earlier, or are not proven; 5 a check found a mismatch; 130, 143."""
+        """0 all done; 1 some blobs failed, now or earlier, or are not proven; 5 a check found a mismatch; 130, 143.
+
+        5 also when what was listed and what became of it do not add up.
+        """
         if self.stopped_by:
             return 143 if self.stopped_by == "SIGTERM" else 130
-        if self.mismatches:
+        if self.mismatches or self.unaccounted:
             return 5
         return 1 if self.failed or self.unproven or self.left or has_failures(self.totals) else 0
 

@@ -230,6 +230,7 @@ class Work:
             unproven=self._moving(totals) - tally.proven if checked else 0,
             mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
             problems=self._problems(checked=checked),
+            unaccounted=self.catalog.unaccounted(),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )

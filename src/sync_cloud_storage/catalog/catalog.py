@@ -303,6 +303,10 @@ class Catalog:
         """How many containers have each status that occurs."""
         return sums.container_counts(self._database)
 
+    def unaccounted(self) -> str:
+        """Say what does not add up between what was listed and what became of it; "" when all does."""
+        return sums.unaccounted(self._database)
+
     def moving(self, containers: Sequence[str]) -> int:
         """How many blobs of these containers are not skipped."""
         return sums.moving(self._database, containers)
