@@ -15,8 +15,8 @@ import pytest
 from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
 from sync_cloud_storage.download import Downloader
 from sync_cloud_storage.errors import EnvironmentFault, ScsError
+from sync_cloud_storage.http.aside import GROUP_MAX
 from sync_cloud_storage.http.messages import Aside, Each, Line, Request, Requests, Together, for_one
-from sync_cloud_storage.http.pump import GROUP_MAX
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Rotten, Seen, Stopped, Upload, Uploaded
 from sync_cloud_storage.names import Placement
 from sync_cloud_storage.nas import Nas

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sync_cloud_storage.http.aside import GROUP_MAX, INLINE_S
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together, for_one
-from sync_cloud_storage.http.pump import GROUP_MAX, INLINE_S, Pump
+from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.transfer import HAND_ON_BYTES, HAND_ON_PIECES
 from tests.unit.peer import CLOSE, RESET, Peer, reply
 from tests.unit.telling import Ended, new_pump, pumped, turn_until
