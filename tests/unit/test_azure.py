@@ -36,10 +36,10 @@ from tests.servers.strict import (
     Shorten,
 )
 from tests.unit.doors import azure_door
-from tests.unit.telling import Teller, Time, new_pump, pumped, response, to_sink
+from tests.unit.telling import Teller, Time, pumped, response, to_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sync_cloud_storage.http.messages import Response, Story
     from sync_cloud_storage.http.pump import Pump
@@ -50,12 +50,6 @@ PATIENCE = Patience(attempts=3, clock=CLOCK, dice=lambda: 0.0)
 SAS = AzureAccess("http://az/acc", sas="sp=rl&sig=x")
 TODAY = datetime(2026, 11, 23, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(64))).decode()
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 def door(access: AzureAccess = SAS, wall: float = 0.0) -> Azure:

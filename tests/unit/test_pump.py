@@ -18,7 +18,7 @@ from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, 
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.transfer import HAND_ON_BYTES, HAND_ON_PIECES
 from tests.unit.peer import CLOSE, RESET, Peer, reply
-from tests.unit.telling import Ended, new_pump, pumped, turn_until
+from tests.unit.telling import Ended, Sink, get, new_pump, pumped, turn_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from sync_cloud_storage.http.messages import Response, Story
 
 DEAF = 30.0  # seconds for which a peer says nothing: longer than any test
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
-
-
-def get(url: str, **more: Any) -> Request:
-    """A plain request."""
-    return Request("GET", url, Line(raw_path=True), **more)
 
 
 def fetch(url: str, **more: Any) -> Story[Response]:
@@ -65,34 +54,6 @@ def collected_by_hand() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-class Sink:
-    """Keeps what it is given, and what it was told before."""
-
-    def __init__(self, *, take: bool = True, fail: Exception | None = None) -> None:
-        self.received = 0
-        self.data = b""
-        self.begun: list[int] = []
-        self.calls = 0
-        self._take = take
-        self._fail = fail
-
-    def begin(self, status: int, headers: dict[str, str]) -> bool:
-        """Start over."""
-        self.received = 0
-        self.data = b""
-        self.begun.append(status)
-        self.headers = headers
-        return self._take
-
-    def write(self, pieces: Sequence[bytes]) -> None:
-        """Take bytes."""
-        if self._fail is not None:
-            raise self._fail
-        self.calls += 1
-        self.received += sum(map(len, pieces))
-        self.data += b"".join(pieces)
 
 
 class Source:
