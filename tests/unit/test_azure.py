@@ -520,6 +520,22 @@ def _wrong(strict: StrictCloud, pump: Pump, fault: Any, span: tuple[int, int], s
         pumped(pump, azure.read("c", "b", blob.etag, span, size, sink))
 
 
+def test_whole_at_a_glance() -> None:
+    """The quick judge of small blobs takes the right answer, as `read` does, and no other one."""
+    right = said(200, b"ab", etag='"e"')
+    wrong = [
+        right._replace(status=206),
+        right._replace(status=500),
+        right._replace(body=b"a"),
+        right._replace(body=b"abc"),
+        said(200, b"ab", etag='"f"'),
+        said(200, b"ab"),
+        response(200, b"ab", etag='"e"'),
+    ]
+    assert [door().is_whole(answer, "e", 2) for answer in (right, *wrong)] == [True] + [False] * len(wrong)
+    assert Teller().tell(door().read("c", "b", "e", (0, 2), 2, first=right)) is right
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 def test_small_sizes(strict: StrictCloud, pump: Pump, size: int) -> None:
     """A blob of no bytes is read without a range, which would be refused (B12)."""
