@@ -12,10 +12,10 @@ from sync_cloud_storage.errors import BlobFault, EnvironmentFault
 from sync_cloud_storage.model import Check, Checked
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.verify import Checker
-from tests.servers.strict import Answer, Cut, Fault, Headers
+from tests.servers.strict import NO_SUM, Answer, Cut, Fault
 from tests.unit.doors import BUCKET, crc, s3_door
 from tests.unit.small_nas import ID, in_memory, put, ready
-from tests.unit.telling import new_pump, pumped
+from tests.unit.telling import pumped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
 DATA = os.urandom(70_000)
 TASK = Check(1, "c", "b", len(DATA), crc(DATA), "c/b", "c/b")
-NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 @pytest.fixture

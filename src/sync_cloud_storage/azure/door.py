@@ -147,7 +147,11 @@ class Azure:
         return self._request("GET", path, headers, sink=sink, max_body_bytes=max(end - begin, 1 << 16))
 
     def is_whole(self, answer: Response, etag: str, size_bytes: int) -> bool:
-        """Whether an answer has all of a blob; quick to say yes, for `read` says what is wrong with another one."""
+        """Whether an answer to `reading` beyond doubt has all of a blob.
+
+        A second judge beside that of `read`, since it costs a small blob in company less than a story of its own. What
+        it refuses goes to `read` as *first* and is judged in full there.
+        """
         headers = answer.headers
         return (
             answer.status == 200

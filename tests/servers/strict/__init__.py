@@ -27,6 +27,7 @@ from tests.servers.strict.content import Given, Seeded
 from tests.servers.strict.faults import (
     BUSY,
     LOGIN_PAGE,
+    NO_SUM,
     SLOW_DOWN,
     Answer,
     Call,
@@ -55,6 +56,7 @@ from tests.servers.strict.sigv4 import Credentials
 __all__ = [
     "BUSY",
     "LOGIN_PAGE",
+    "NO_SUM",
     "S3",
     "SLOW_DOWN",
     "Answer",

@@ -250,6 +250,9 @@ class Headers(Action):
         return reply._replace(headers={**kept, **self.put})
 
 
+NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
+
+
 @dataclass(frozen=True)
 class Edit(Action):
     """Another text: every match of a regular expression replaced. For XML, such as the same marker for ever."""
