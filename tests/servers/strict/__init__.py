@@ -27,7 +27,9 @@ from tests.servers.strict.content import Given, Seeded
 from tests.servers.strict.faults import (
     BUSY,
     LOGIN_PAGE,
+    NO_CRC64,
     SLOW_DOWN,
+    WRONG_CRC64,
     Answer,
     Call,
     Cut,
@@ -55,8 +57,10 @@ from tests.servers.strict.sigv4 import Credentials
 __all__ = [
     "BUSY",
     "LOGIN_PAGE",
+    "NO_CRC64",
     "S3",
     "SLOW_DOWN",
+    "WRONG_CRC64",
     "Answer",
     "Azure",
     "Blob",
