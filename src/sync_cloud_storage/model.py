@@ -284,7 +284,7 @@ class Downloaded(NamedTuple):
 
     `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
     network this time: 0 for a file that was already there and right. `attested`: the source's own CRC64 of every range
-    was that of what arrived.
+    was that of what arrived, now or when this version last came with the same bytes.
     """
 
     id: int
