@@ -47,7 +47,9 @@ _BAD_PAGE = Rule(
 )
 _ANYBODYS_WORD = frozenset({407, 408, 429})  # a gateway on the way may say these, and means what it says
 _OTHER_BYTES = Rule(Kind.RETRY, "AZ-RANGE", "")
-_OTHER_CRC = Rule(Kind.RETRY, "AZ-CRC", "Try again with --retry-failed; memory, network or a proxy may be at fault.")
+_OTHER_CRC = Rule(
+    Kind.RETRY, "AZ-CRC", "Try again with --retry-failed --attest; memory, network or a proxy may be at fault."
+)
 _GIVES_NONE = Rule(Kind.RETRY, "HTTP-500", "")
 
 
