@@ -226,7 +226,7 @@ def test_a_range_gets_the_checksum_that_is_asked_for(strict: StrictCloud, accoun
 def test_a_checksum_of_a_range_has_its_limits(
     strict: StrictCloud, account: fill.Account, headers: dict[str, str]
 ) -> None:
-    """More than 4 MiB, both checksums at once, and no range at all are refused, as the reference says."""
+    """More than 4 MiB, both checksums at once, and no range at all are refused."""
     strict.azure.put("films", "a", Seeded(7, 9 * MIB))
     assert account.ask("GET", "films", "a", headers=headers).status == 400
 

@@ -26,8 +26,8 @@ API_VERSION = "2023-11-03"  # the first answers that we rely on (names with `Enc
 PAGE_MOST = 5000  # the service's own maximum
 LIST_BODY_MAX = 64 << 20
 
-# Source: "Get Blob", learn.microsoft.com, and the client library's BlobDownloadHeaders, read 2026-11-25: the service
-# gives its CRC64 of a range of at most 4 MiB, since version 2019-02-02, and not beside its MD5 of the range (400).
+# Source: reference of Microsoft's @azure/storage-blob 12.31, `BlobDownloadOptionalParams` and `BlobQueryHeaders`, read
+# 2026-11-25: the service gives its CRC64 of a range of up to 4 MB, and not beside its MD5 of the range (400).
 ATTEST_MOST_BYTES = 4 << 20
 _WANTED = "x-ms-range-get-content-crc64: true"
 _GIVEN = "x-ms-content-crc64"
