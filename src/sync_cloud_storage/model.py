@@ -141,7 +141,7 @@ class Download(NamedTuple):
     `may_replace`: the file at `nas_path` is one that we wrote, or the user said so; otherwise a file that is already
     there is adopted when its bytes are right, and never overwritten. `attest`: the source is asked for its own
     checksum of every range. `known_crc64nvme`: what a manifest on the NAS says of this very version; a file that has
-    it is this blob.
+    it is this blob. `known_attested`: the source itself said so.
     """
 
     id: int
@@ -154,6 +154,7 @@ class Download(NamedTuple):
     may_replace: bool = False
     attest: bool = False
     known_crc64nvme: str = ""
+    known_attested: bool = False
 
 
 class Upload(NamedTuple):
@@ -303,7 +304,7 @@ class Downloaded(NamedTuple):
 
     `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
     network this time: 0 for a file that was already there and right. `attested`: the source's own CRC64 of every range
-    was that of what arrived.
+    was that of what arrived, now or when this version last came with the same bytes.
     """
 
     id: int

@@ -155,7 +155,8 @@ class Work:
 
     def downloads(self) -> Rows:
         """Pending blobs."""
-        fetch = partial(self.catalog.pending_downloads, may_replace=self._settings.overwrite)
+        settings = self._settings
+        fetch = partial(self.catalog.pending_downloads, may_replace=settings.overwrite, attest=settings.transfer.attest)
         return Rows(fetch, self._wanted)
 
     def uploads(self) -> Rows:

@@ -16,6 +16,7 @@ import sync_cloud_storage.azure.access as access_module
 from sync_cloud_storage.azure import Azure, AzureAccess, AzureCredentials
 from sync_cloud_storage.azure.access import SAS_LIFE, SKEW
 from sync_cloud_storage.azure.rows import iso
+from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.http.retry import Patience
@@ -487,6 +488,11 @@ class Kept:
         """Take bytes."""
         self.received += sum(map(len, pieces))
         self.data += b"".join(pieces)
+
+    @property
+    def crc(self) -> int:
+        """Its CRC64NVME."""
+        return crc64nvme(self.data)
 
 
 @pytest.mark.parametrize("to", ["memory", "sink"])

@@ -19,7 +19,7 @@ from sync_cloud_storage.cli import Parts, main
 from sync_cloud_storage.cli.verb import EXIT_CODES
 from sync_cloud_storage.cli.verbs import APP
 from sync_cloud_storage.errors import CatalogBusy, EnvironmentFault, Mismatch
-from sync_cloud_storage.model import Totals
+from sync_cloud_storage.model import Attest, Totals
 from sync_cloud_storage.progress import Counts, InitReport, Outcome, Progress, Rates, StatusReport
 from sync_cloud_storage.settings.table import TABLE
 
@@ -158,11 +158,14 @@ def test_each_verb_calls_its_one_method(line: str, call: tuple[Any, ...]) -> Non
 def test_flags_are_settings() -> None:
     """Flags reach the settings, before everything else."""
     migration = Recorder()
-    line = "run --db-file x.sqlite --media-folder /mnt/n --workers 3 --concurrency 9 --overwrite"
+    line = "run --db-file x.sqlite --media-folder /mnt/n --workers 3 --concurrency 9 --overwrite --attest"
     assert scs(line, migration, DB_FILE="y.sqlite", SCS_WORKERS="7").code == 0
     settings = migration.settings
     assert (settings.db_file, settings.media_folder) == (Path("x.sqlite"), Path("/mnt/n"))
     assert (settings.transfer.workers, settings.transfer.concurrency, settings.overwrite) == (3, 9, True)
+    assert settings.transfer.attest is Attest.ALL
+    assert scs("download --attest", migration).code == 0
+    assert migration.settings.transfer.attest is Attest.ALL
 
 
 def test_a_flag_that_is_not_given_leaves_the_word_to_others() -> None:
@@ -170,7 +173,7 @@ def test_a_flag_that_is_not_given_leaves_the_word_to_others() -> None:
     migration = Recorder()
     scs("run", migration, DB_FILE="y.sqlite", SCS_WORKERS="7")
     assert (migration.settings.db_file, migration.settings.transfer.workers) == (Path("y.sqlite"), 7)
-    assert migration.settings.overwrite is False
+    assert (migration.settings.overwrite, migration.settings.transfer.attest) == (False, Attest.NONE)
 
 
 def test_each_flag_of_the_table_exists() -> None:

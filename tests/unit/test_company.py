@@ -743,6 +743,18 @@ def test_slow_one_holds_nobody_back(strict: StrictCloud, nas: Nas, kind: type) -
     assert len(told.over) == len(told.results) == 3
 
 
+@pytest.mark.parametrize("more", [{"attest": True}, {"known_crc64nvme": crc(b"good2")}], ids=["attested", "known"])
+def test_who_has_more_to_ask_goes_alone(
+    strict: StrictCloud, nas: Nas, begun: list[tuple[int, ...]], more: dict[str, Any]
+) -> None:
+    """A small blob that the source is to attest, or that may be on the NAS already, travels in no company."""
+    tasks = some(strict, nas, Download, 5)
+    tasks[2] = tasks[2]._replace(**more)
+    told = worked(strict, nas, 4, tasks)
+    assert begun == [(0, 1), (2,), (3, 4)]
+    assert [one.attested for one in sorted(told.results)] == [False, False, "attest" in more, False, False]
+
+
 @KINDS
 @pytest.mark.parametrize(("lanes", "most"), [(1, 1), (4, 4), (32, COMPANY)])
 def test_companies_fit_the_lanes(

@@ -22,7 +22,7 @@ FILE, OBJECT = 1, 2  # bits of sync.written
 _DOWNLOADS = """
 SELECT id, container, blob, size_bytes, etag, coalesce(content_md5, ''),
     coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written & 1, 0) OR ?,
-    ? >= 1 + (content_md5 IS NOT NULL), coalesce(crc64nvme, '')
+    ? >= 1 + (content_md5 IS NOT NULL), coalesce(crc64nvme, ''), coalesce(attested, 0)
 FROM sync INDEXED BY downloads_pending
 WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -70,7 +70,7 @@ def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
     return [Look(*row) for row in database.rows(_LOOKS, (after_id, limit))]
 
 
-# SQLite's 0 and 1 stand for False and True in `may_replace`: they are equal, and a bool for each row is not free.
+# SQLite's 0 and 1 stand for False and True: they are equal, and a bool for each row is not free.
 
 
 def pending_downloads(

@@ -233,9 +233,10 @@ _VERBS = (
         examples=[
             ("scs download", "All that is pending; goes on where it was stopped, also inside a large blob."),
             ("scs download --retry-failed", "Those as well that failed earlier."),
+            ("scs download --attest", "Each range is held against Azure's own checksum of it."),
         ],
         exit_codes=_MOVING,
-        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+        shared=("retry-failed", "attest", "container", "media-folder", "overwrite", *_SPEED),
     ),
     Verb(
         "upload",
@@ -262,7 +263,7 @@ _VERBS = (
         params=[
             click.Option(["--watch"], metavar="TIME", help="Repeat, with this pause: 90s, 15m, 1h."),
         ],
-        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+        shared=("retry-failed", "attest", "container", "media-folder", "overwrite", *_SPEED),
     ),
     Verb(
         "xcheck",

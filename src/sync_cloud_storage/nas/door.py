@@ -185,12 +185,13 @@ class Nas:
         """A new temporary file for a row; what an earlier run left of it is removed."""
         return Temp(self._scratch, row_id)
 
-    def partial(self, row_id: int, etag: str, size_bytes: int) -> Partial:
+    def partial(self, row_id: int, etag: str, size_bytes: int, *, attest: bool = False) -> Partial:
         """The temporary file of a large blob, with the finished ranges of an earlier run if it was of this version.
 
-        Those ranges are read again here, so this takes a second per gigabyte or so.
+        Those ranges are read again here, so this takes a second per gigabyte or so. With *attest* those only count
+        about which the source was asked for its own checksum.
         """
-        return Partial(self._scratch, row_id, etag, size_bytes)
+        return Partial(self._scratch, row_id, etag, size_bytes, attest=attest)
 
     def publish(self, group: Sequence[Publication]) -> list[ScsError | None]:
         """Make written files durable and give them their places; one answer each, None when it is done.

@@ -27,8 +27,10 @@ from tests.servers.strict.content import Given, Seeded
 from tests.servers.strict.faults import (
     BUSY,
     LOGIN_PAGE,
+    NO_CRC64,
     NO_SUM,
     SLOW_DOWN,
+    WRONG_CRC64,
     Answer,
     Call,
     Cut,
@@ -56,9 +58,11 @@ from tests.servers.strict.sigv4 import Credentials
 __all__ = [
     "BUSY",
     "LOGIN_PAGE",
+    "NO_CRC64",
     "NO_SUM",
     "S3",
     "SLOW_DOWN",
+    "WRONG_CRC64",
     "Answer",
     "Azure",
     "Blob",

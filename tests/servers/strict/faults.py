@@ -266,16 +266,20 @@ class Edit(Action):
         return reply._replace(body=[body], size=len(body))
 
 
+WRONG_CRC64 = Headers(put={"x-ms-content-crc64": "AAAAAAAAAAE="})  # of a range that was asked for with one
+NO_CRC64 = Headers(drop=("x-ms-content-crc64",))
+
+
 # --------------------------------------------------------------------------------------------------- another question
 
 
 @dataclass(frozen=True)
 class IgnoreRange(Action):
-    """The whole body with 200, whatever range was asked for."""
+    """The whole body with 200, whatever range was asked for, and without a checksum of it."""
 
     def on_request(self, cloud: StrictCloud, request: Request) -> Request:
         """Ask something else."""
-        return request.with_headers(range=None, x_ms_range=None)
+        return request.with_headers(range=None, x_ms_range=None, x_ms_range_get_content_crc64=None)
 
 
 @dataclass(frozen=True)
