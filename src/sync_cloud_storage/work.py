@@ -13,9 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sync_cloud_storage.bucket import Bucket
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
@@ -25,6 +26,7 @@ from sync_cloud_storage.worker import Rate, Renew, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sync_cloud_storage.bucket import Delivered
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
     from sync_cloud_storage.model import Totals
@@ -167,10 +169,9 @@ class Work:
         )
         return Rows(fetch, self._wanted)
 
-    def objects(self) -> Objects | None:
-        """The bucket; None where a listing of it would spare no question."""
-        spans = self.catalog.begin_objects()
-        return Objects(spans) if self.catalog.has_proven() else None
+    def bucket(self, delivered: Delivered) -> Bucket:
+        """The bucket as a check gets to see it."""
+        return Bucket(self.catalog, delivered, self._goes_on)
 
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""
@@ -276,6 +277,14 @@ class Work:
     def _send_all(self, message: Message) -> None:
         for worker in range(self._executor.workers):
             self._executor.send(worker, message)
+
+    def _goes_on(self, note: str) -> bool:
+        """Show what is done beside the workers; whether to go on with it."""
+        now = time.monotonic()
+        if note and now - self._told_at >= TICK_S:
+            self._told_at = now
+            self._tell(0, 0, note)
+        return not self._stop.is_set()
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())

@@ -18,7 +18,7 @@ from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
@@ -139,6 +139,10 @@ class Catalog:
         """The NAS that it is tied to, "" for none yet."""
         return state.get(self._database, "nas_id")
 
+    def bucket(self) -> str:
+        """Name of the bucket that it is tied to, "" for none yet."""
+        return state.get(self._database, "bucket").partition(" at ")[0]  # behind it: where, if that is not AWS
+
     def begin_run(self, verb: str) -> None:
         """Write down that a verb has begun."""
         with self._database.atomic():
@@ -250,6 +254,28 @@ class Catalog:
         """Write objects that the bucket was seen to hold."""
         with self._database.atomic():
             objects.settle(self._database, page)
+
+    def add_objects(self, seen: Sequence[tuple[str, int, str]]) -> None:
+        """Write objects that an inventory shows: (key, size in bytes, ETag)."""
+        with self._database.atomic():
+            objects.add(self._database, seen)
+
+    def tell_objects(self, told: Sequence[tuple[str, str, str, str, str]]) -> int:
+        """Write checksums that reports tell (three forms of a key, ETag, checksum); how many are of objects as seen."""
+        with self._database.atomic():
+            return objects.tell(self._database, told)
+
+    def objects_seen(self) -> int:
+        """How many objects the bucket was seen to hold."""
+        return objects.count(self._database)
+
+    def strangers(self, shown: int) -> tuple[int, list[str]]:
+        """Objects that no blob accounts for: how many, and the first *shown* of them."""
+        return objects.strangers(self._database, shown)
+
+    def unproven_objects(self) -> Iterator[tuple[str, str]]:
+        """(key, version) of each object that is not proven at level 4; versions are "" unless all of them have one."""
+        return objects.unproven(self._database)
 
     def has_proven(self) -> bool:
         """Whether any object was proven yet, so that a listing of the bucket may spare questions."""

@@ -7,12 +7,35 @@ from typing import TYPE_CHECKING
 from sync_cloud_storage.model import ListObjects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.model import ObjectsPage
 
 SPANS = 32  # of keys, listed side by side
+
+_TELL = """
+UPDATE objects SET checksum = ?5 WHERE key IN (?1, ?2, ?3) AND etag = ?4
+    AND (SELECT count(*) FROM objects WHERE key IN (?1, ?2, ?3) AND etag = ?4) = 1
+"""
+
+# No container's name has a slash, so the key of a usual place says which row it is of; of other places there are few.
+_STRANGERS = """
+SELECT key FROM objects WHERE key NOT IN (SELECT s3_key FROM sync WHERE s3_key IS NOT NULL) AND NOT EXISTS (
+    SELECT 1 FROM sync WHERE s3_key IS NULL
+        AND container = substr(key, 1, instr(key, '/') - 1) AND blob = substr(key, instr(key, '/') + 1)
+) ORDER BY key
+"""
+
+# The manifest of a job has versions for all of its objects or for none.
+_UNPROVEN = """
+WITH wanted AS (
+    SELECT id, coalesce(s3_key, container || '/' || blob) AS key, s3_version_id FROM sync
+    WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL)
+)
+SELECT key, CASE WHEN (SELECT count(*) = count(s3_version_id) FROM wanted) THEN s3_version_id ELSE '' END
+FROM wanted ORDER BY id
+"""
 
 _KEY_FROM = "SELECT coalesce(s3_key, container || '/' || blob) FROM sync WHERE id >= ? ORDER BY id LIMIT 1"
 
@@ -36,9 +59,34 @@ def add(database: Database, objects: Iterable[tuple[str, int, str]]) -> None:
     database.many("INSERT OR REPLACE INTO objects (key, size_bytes, etag) VALUES (?, ?, ?)", objects)
 
 
-def tell(database: Database, told: Iterable[tuple[str, str, str]]) -> int:
-    """Write (key, ETag, checksum) as reports tell them, of objects that are still the same; how many are."""
-    return database.many("UPDATE objects SET checksum = ?3 WHERE key = ?1 AND etag = ?2", told)
+def tell(database: Database, told: Iterable[tuple[str, str, str, str, str]]) -> int:
+    """Write (three forms of a key, ETag, checksum) as reports tell them, of objects that are still the same.
+
+    Returns:
+        How many are. A line that may mean two objects, both with this ETag, is about neither.
+    """
+    return database.many(_TELL, told)
+
+
+def count(database: Database) -> int:
+    """How many objects the bucket was seen to hold."""
+    found = database.row("SELECT count(*) FROM objects")
+    return int(found[0]) if found else 0
+
+
+def strangers(database: Database, shown: int) -> tuple[int, list[str]]:
+    """Objects whose key is no blob's: how many, and the first few by name."""
+    names: list[str] = []
+    number = 0
+    for number, (key,) in enumerate(database.each(_STRANGERS), 1):
+        if number <= shown:
+            names.append(key)
+    return number, names
+
+
+def unproven(database: Database) -> Iterator[tuple[str, str]]:
+    """(key, version) of what is in S3 and not proven at level 4, by id; versions only where all of them have one."""
+    return ((key, version) for key, version in database.each(_UNPROVEN))
 
 
 def has_proven(database: Database) -> bool:

@@ -40,7 +40,8 @@ _CHECKS = """
 SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
     CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
-    coalesce(objects.etag, s3_etag, ''), objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL,
+    coalesce(objects.etag, s3_etag, ''),
+    coalesce(objects.etag = s3_etag AND s3_etag <> '', 0) AND proven IS 1 AND s3_check IS NULL,
     coalesce(objects.checksum, ''), ?
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
