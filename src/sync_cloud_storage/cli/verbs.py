@@ -170,6 +170,10 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
     inventory = Path(options["inventory"]) if options["inventory"] else None
     checksums = tuple(map(Path, options["checksums"]))
 
+    if batch_manifest and (inventory or checksums or deep):
+        text = "scs xcheck --batch-manifest only writes that file; it checks nothing and takes nothing in."
+        raise UsageFault("USAGE", text, "Give one of them at a time.")
+
     def act(migration: MigrationFace, console: Console) -> int:
         if batch_manifest:
             return _batch_manifest(migration, console, Path(batch_manifest))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
@@ -82,7 +83,7 @@ def objects_in(inventory: Inventory) -> Iterator[list[tuple[str, int, str]]]:
                     if len(found) >= ROWS_AT_ONCE:
                         yield found
                         found = []
-        except (*UNREADABLE, csv.Error) as error:
+        except (*UNREADABLE, csv.Error, zlib.error) as error:
             raise _fault(file, f"it cannot be read behind line {line} ({_reason(error)})") from error
     if found:
         yield found
