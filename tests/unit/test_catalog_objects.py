@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_cloud_storage.model import Checked, Evidence, ListObjects, ObjectsPage
-from tests.unit.catalogs import CRC, FLAT, account, blob, downloaded, listed, made, moved, sql, uploaded
+from tests.unit.catalogs import CRC, FLAT, PLAIN, account, blob, downloaded, listed, made, moved, sql, uploaded
 from tests.unit.small_nas import in_memory
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def judged(catalog: Catalog) -> dict[str, tuple[bool, str]]:
 def test_spans_hold_every_key_once(names: set[str], others: list[str], flat: bool) -> None:  # noqa: FBT001
     """Whatever the catalog knows, the spans share all keys that there can be: each is in one, and in no other."""
     with in_memory() as path, made(path) as catalog:
-        listed(catalog, *(blob(name) for name in sorted(names)), **({"placement": FLAT} if flat else {}))
+        listed(catalog, *map(blob, sorted(names)), placement=FLAT if flat else PLAIN)
         spans = catalog.begin_objects()
         keys = [f"c/{name}" for name in names] + others + [span.upto for span in spans if span.upto]
         for key in keys:

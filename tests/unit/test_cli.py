@@ -165,6 +165,15 @@ def test_each_verb_calls_its_one_method(line: str, call: tuple[Any, ...]) -> Non
     assert migration.calls == [call]
 
 
+@pytest.mark.parametrize("more", ["--deep", "--inventory m.json", "--checksums r.csv"])
+def test_a_batch_manifest_is_written_and_nothing_else(more: str) -> None:
+    """Whoever asks for a check beside it is told that there is none."""
+    migration = Recorder()
+    said = scs(f"xcheck --batch-manifest job.csv {more}", migration)
+    assert (said.code, migration.calls) == (2, [])
+    assert "checks nothing" in said.err
+
+
 def test_flags_are_settings() -> None:
     """Flags reach the settings, before everything else."""
     migration = Recorder()
