@@ -27,14 +27,12 @@ SELECT key FROM objects WHERE key NOT IN (SELECT s3_key FROM sync WHERE s3_key I
 ) ORDER BY key
 """
 
-# The manifest of a job has versions for all of its objects or for none.
+# The manifest of a job has versions for all of its objects or for none. No WITH: SQLite would keep all rows aside.
 _UNPROVEN = """
-WITH wanted AS (
-    SELECT id, coalesce(s3_key, container || '/' || blob) AS key, s3_version_id FROM sync
-    WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL)
-)
-SELECT key, CASE WHEN (SELECT count(*) = count(s3_version_id) FROM wanted) THEN s3_version_id ELSE '' END
-FROM wanted ORDER BY id
+SELECT coalesce(s3_key, container || '/' || blob), CASE WHEN (
+    SELECT count(*) = count(s3_version_id) FROM sync WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL)
+) THEN s3_version_id ELSE '' END
+FROM sync WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL) ORDER BY id
 """
 
 _KEY_FROM = "SELECT coalesce(s3_key, container || '/' || blob) FROM sync WHERE id >= ? ORDER BY id LIMIT 1"
