@@ -134,7 +134,8 @@ class Migration:
         *inventory* is the manifest of an S3 Inventory, in place of a listing of the bucket; *checksums* are completion
         reports of S3 Batch Operations. Both were copied to this machine.
         """
-        self._settings.require("target")
+        if inventory is not None or checksums:
+            self._settings.require("azure", "nas", "target")
         delivered = Delivered.opened(inventory, checksums, self._settings.target.bucket)
         with self._working("xcheck", azure=True, nas=True, target=True) as work:
             work.list_containers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -110,6 +111,21 @@ def test_scs_xcheck_with_an_inventory(desk: Desk, strict: StrictCloud, tmp_path:
     desk.scs("xcheck", "--inventory", str(inventory(tmp_path / "after", "target", after)), code=5)
     assert codes(desk) == WRONG
     assert asked(strict) == (3, 0)
+
+
+def test_scs_xcheck_that_is_stopped_while_it_reads(desk: Desk, strict: StrictCloud, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a long inventory ends the check soon, and the next one begins anew."""
+    moved(desk, strict)
+    manifest = inventory(tmp_path / "long", "target", [seen("x", 1, "e", "target")] * 1_000_000)
+    with desk.start("xcheck", "--inventory", str(manifest)) as going:
+        going.until(lambda: desk.select("SELECT count(*) FROM objects") == [(1,)])
+        began = time.monotonic()
+        going.interrupt()
+        done = going.end()
+    assert done.code == 130
+    assert time.monotonic() - began < 5
+    assert asked(strict) == (0, 0)
+    assert "Proven: 5 blobs." in desk.scs("xcheck").out
 
 
 def test_scs_xcheck_with_what_s3_has_computed(desk: Desk, strict: StrictCloud, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_report_tells_of_the_object_that_it_names(catalog: Catalog) -> None:
     listed(catalog, "a b", "a+b", "z")
     moved(catalog, 1, 2, 3)
     shown(catalog, ("c/a b", 10, "e1"), ("c/a+b", 10, "e2"), ("c/z", 10, "new"))
-    forms = ("c/a b", "c/a b", "c/a+b")
+    forms = ("c/a b", "c/a+b", "c/a+b")
     assert catalog.tell_objects([(*forms, "e2", "sum2"), (*("c/z",) * 3, "old", "sumz")]) == 1
     assert judged(catalog) == {"c/a b": (False, ""), "c/a+b": (False, "sum2"), "c/z": (False, "")}
     assert catalog.tell_objects([(*forms, "e1", "first"), (*forms, "e1", "later")]) == 2
