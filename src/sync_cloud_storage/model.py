@@ -273,16 +273,22 @@ class BlobsPage(NamedTuple):
 
 
 class ObjectsPage(NamedTuple):
-    """Some objects of the bucket: packed rows of (key, size in bytes, ETag). `goes_on` is what is left to list."""
+    """Some objects of the bucket: packed rows of (key, size in bytes, ETag).
+
+    `goes_on` is what is left to list; `gave_up`: there may be more behind these, and it cannot be listed.
+    """
 
     packed: bytes
     object_count: int
     goes_on: ListObjects | None = None
+    gave_up: bool = False
 
     @classmethod
-    def of(cls, objects: Sequence[tuple[str, int, str]], goes_on: ListObjects | None = None) -> ObjectsPage:
+    def of(
+        cls, objects: Sequence[tuple[str, int, str]], goes_on: ListObjects | None = None, *, gave_up: bool = False
+    ) -> ObjectsPage:
         """A page of these."""
-        return cls(marshal.dumps(list(objects)), len(objects), goes_on)
+        return cls(marshal.dumps(list(objects)), len(objects), goes_on, gave_up)
 
     def listed(self) -> list[tuple[str, int, str]]:
         """Its rows."""

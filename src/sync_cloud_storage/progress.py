@@ -73,9 +73,10 @@ class Outcome(NamedTuple):
 
     `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did
     not. `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right
-    yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few, for people; the
-    catalog's view has all. `unaccounted` says what does not add up, "" when all does. `stopped_by` is "",
-    "SIGINT" or "SIGTERM".
+    yet (not moved, failed, no checksum); rows that differ somewhere. `strangers`: objects of the bucket that no blob
+    accounts for, which is no mismatch; None where not all of the bucket was seen. `problems` are the first few, for
+    people; the catalog's view has all. `notes` are sentences about how it was done. `unaccounted` says what does not
+    add up, "" when all does. `stopped_by` is "", "SIGINT" or "SIGTERM".
     """
 
     verb: str
@@ -93,8 +94,10 @@ class Outcome(NamedTuple):
     proven: int = 0
     unproven: int = 0
     mismatches: int = 0
+    strangers: int | None = None
     problems: tuple[Problem, ...] = ()
     unaccounted: str = ""
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped_by: str = ""
 

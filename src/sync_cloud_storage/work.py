@@ -13,9 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sync_cloud_storage.bucket import Bucket
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Objects, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
@@ -25,6 +26,7 @@ from sync_cloud_storage.worker import Rate, Renew, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sync_cloud_storage.bucket import Delivered
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
     from sync_cloud_storage.model import Totals
@@ -168,16 +170,9 @@ class Work:
         )
         return Rows(fetch, self._wanted)
 
-    def objects(self) -> Objects:
-        """The bucket."""
-        return Objects(self.catalog.begin_objects())
-
-    def prove_by_listing(self) -> None:
-        """Prove what the listing of the bucket proves."""
-        after = self.catalog.prove_by_etag(0)
-        while after and not self._stop.is_set():
-            self._tick(0, 0)
-            after = self.catalog.prove_by_etag(after)
+    def bucket(self, delivered: Delivered) -> Bucket:
+        """The bucket as a check gets to see it."""
+        return Bucket(self.catalog, delivered, self._goes_on)
 
     def files(self) -> FileSizes:
         """Rows of which only the file is looked at."""
@@ -288,6 +283,14 @@ class Work:
     def _send_all(self, message: Message) -> None:
         for worker in range(self._executor.workers):
             self._executor.send(worker, message)
+
+    def _goes_on(self, note: str) -> bool:
+        """Show what is done beside the workers; whether to go on with it."""
+        now = time.monotonic()
+        if note and now - self._told_at >= TICK_S:
+            self._told_at = now
+            self._tell(0, 0, note)
+        return not self._stop.is_set()
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())

@@ -551,7 +551,13 @@ def test_a_long_listing_comes_in_pages_in_the_order_of_utf8(strict: StrictCloud,
     assert [each["Key"] for page in pages for each in page["Contents"]] == sorted(keys, key=str.encode)
     folded = s3.list_objects_v2(Bucket="target", Prefix="d", Delimiter="/")
     assert (folded["CommonPrefixes"], folded["KeyCount"]) == ([{"Prefix": "dir/"}], 1)
-    assert s3.list_objects_v2(Bucket="target", StartAfter="dir/1", MaxKeys=1)["Contents"][0]["Key"] == "dir/2"
+    one = s3.list_objects_v2(Bucket="target", StartAfter="dir/1", MaxKeys=1)
+    assert (one["Contents"][0]["Key"], one["MaxKeys"], one["IsTruncated"], one["StartAfter"]) == (
+        *("dir/2", 1, True),
+        "dir/1",
+    )
+    none = s3.list_objects_v2(Bucket="target", MaxKeys=0)
+    assert (none["KeyCount"], none["IsTruncated"]) == (0, False)
 
 
 def test_what_the_s3_side_does_not_know_it_refuses(s3: Any) -> None:

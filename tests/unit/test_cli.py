@@ -75,9 +75,16 @@ class Recorder:
         """Do nothing."""
         return self._note("run", retry_failed, watch_s, containers)
 
-    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome:
+    def xcheck(
+        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+    ) -> Outcome:
         """Do nothing."""
-        return self._note("xcheck", deep, containers)
+        return self._note("xcheck", deep, containers, inventory, checksums)
+
+    def batch_manifest(self, file: Path) -> int:
+        """Do nothing."""
+        self._note("batch_manifest", file)
+        return 2
 
     def status(self) -> StatusReport:
         """Do nothing."""
@@ -142,8 +149,11 @@ def scs(line: str, migration: Recorder | None = None, *, stdin: io.StringIO | No
         ("upload --retry-failed", ("upload", True, ())),
         ("run", ("run", False, None, ())),
         ("run --watch 15m --retry-failed", ("run", True, 900.0, ())),
-        ("xcheck", ("xcheck", False, ())),
-        ("xcheck --deep --container a", ("xcheck", True, ("a",))),
+        ("xcheck", ("xcheck", False, (), None, ())),
+        ("xcheck --deep --container a", ("xcheck", True, ("a",), None, ())),
+        ("xcheck --inventory in/manifest.json", ("xcheck", False, (), Path("in/manifest.json"), ())),
+        ("xcheck --checksums a.csv --checksums b", ("xcheck", False, (), None, (Path("a.csv"), Path("b")))),
+        ("xcheck --batch-manifest job.csv", ("batch_manifest", Path("job.csv"))),
         ("status", ("status",)),
         ("clean --yes", ("clean",)),
     ],
@@ -153,6 +163,15 @@ def test_each_verb_calls_its_one_method(line: str, call: tuple[Any, ...]) -> Non
     migration = Recorder()
     assert scs(line, migration).code == 0
     assert migration.calls == [call]
+
+
+@pytest.mark.parametrize("more", ["--deep", "--inventory m.json", "--checksums r.csv"])
+def test_a_batch_manifest_is_written_and_nothing_else(more: str) -> None:
+    """Whoever asks for a check beside it is told that there is none."""
+    migration = Recorder()
+    said = scs(f"xcheck --batch-manifest job.csv {more}", migration)
+    assert (said.code, migration.calls) == (2, [])
+    assert "checks nothing" in said.err
 
 
 def test_flags_are_settings() -> None:

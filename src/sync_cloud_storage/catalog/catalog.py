@@ -18,7 +18,7 @@ from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
@@ -138,6 +138,10 @@ class Catalog:
     def nas_id(self) -> str:
         """The NAS that it is tied to, "" for none yet."""
         return state.get(self._database, "nas_id")
+
+    def bucket(self) -> str:
+        """Name of the bucket that it is tied to, "" for none yet."""
+        return state.get(self._database, "bucket").partition(" at ")[0]  # behind it: where, if that is not AWS
 
     def begin_run(self, verb: str) -> None:
         """Write down that a verb has begun."""
@@ -263,6 +267,28 @@ class Catalog:
     def count_seen(self, containers: Sequence[str]) -> int:
         """Rows whose object is listed as it was when it was proven."""
         return objects.count_seen(self._database, containers)
+
+    def add_objects(self, seen: Sequence[tuple[str, int, str]]) -> None:
+        """Write objects that an inventory shows: (key, size in bytes, ETag)."""
+        with self._database.atomic():
+            objects.add(self._database, seen)
+
+    def tell_objects(self, told: Sequence[tuple[str, str, str, str, str]]) -> int:
+        """Write checksums that reports tell (three forms of a key, ETag, checksum); how many are of objects as seen."""
+        with self._database.atomic():
+            return objects.tell(self._database, told)
+
+    def objects_seen(self) -> int:
+        """How many objects the bucket was seen to hold."""
+        return objects.count(self._database)
+
+    def strangers(self, shown: int) -> tuple[int, list[str]]:
+        """Objects that no blob accounts for: how many, and the first *shown* of them."""
+        return objects.strangers(self._database, shown)
+
+    def unproven_objects(self) -> Iterator[tuple[str, str]]:
+        """(key, version) of each object that is not proven at level 4; versions are "" unless all of them have one."""
+        return objects.unproven(self._database)
 
     def settle(self, outcomes: Sequence[RowResult]) -> int:
         """Write what workers gave back; how many rows it changed.

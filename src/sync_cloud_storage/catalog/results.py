@@ -171,7 +171,8 @@ def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
     ]
     database.many(_EVIDENCE, said)
     return database.many(
-        _CHECKED, [(at, one.proven or None, one.nas, one.s3, one.id, one.proven and one.s3_etag) for one in group]
+        _CHECKED,
+        [(at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag if one.proven else "") for one in group],
     )
 
 

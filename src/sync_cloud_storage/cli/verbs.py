@@ -31,7 +31,10 @@ class MigrationFace(Protocol):
     def download(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
-    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def xcheck(  # noqa: D102
+        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+    ) -> Outcome: ...
+    def batch_manifest(self, file: Path) -> int: ...  # noqa: D102
     def status(self) -> StatusReport: ...  # noqa: D102
     def clean(self) -> Path: ...  # noqa: D102
 
@@ -161,11 +164,34 @@ def _interval_s(text: str) -> float:
     return seconds
 
 
-def _xcheck(deep: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None, **options: Any) -> int:  # noqa: FBT001
+    from pathlib import Path  # noqa: PLC0415
+
+    inventory = Path(options["inventory"]) if options["inventory"] else None
+    checksums = tuple(map(Path, options["checksums"]))
+
+    if batch_manifest and (inventory or checksums or deep):
+        text = "scs xcheck --batch-manifest only writes that file; it checks nothing and takes nothing in."
+        raise UsageFault("USAGE", text, "Give one of them at a time.")
+
     def act(migration: MigrationFace, console: Console) -> int:
-        return console.outcome(migration.xcheck(deep=deep, containers=containers))
+        if batch_manifest:
+            return _batch_manifest(migration, console, Path(batch_manifest))
+        return console.outcome(
+            migration.xcheck(deep=deep, containers=containers, inventory=inventory, checksums=checksums)
+        )
 
     return _start(options, act)
+
+
+def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
+    count = migration.batch_manifest(file)
+    objects = "1 object" if count == 1 else f"{count:,} objects"
+    said = f"{file} names {objects}, for a job Compute checksum with CRC64NVME (S3 Batch Operations). "
+    said += "What it reports is taken in by scs xcheck --checksums."
+    none = "Every object is proven, so there is nothing to compute; no file was written."
+    console.done(said if count else none, {"file": str(file) if count else None, "objects": count})
+    return 0
 
 
 def _status(**options: Any) -> int:
@@ -273,9 +299,26 @@ _VERBS = (
         examples=[
             ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
             ("scs xcheck --deep", "Reads every file on the NAS again."),
+            ("scs xcheck --inventory in/manifest.json", "The bucket as an S3 Inventory showed it, without a listing."),
+            ("scs xcheck --batch-manifest job.csv", "What S3 is to compute the checksums of; checks nothing."),
+            ("scs xcheck --checksums job/manifest.json", "With the checksums that S3 has computed."),
         ],
         exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
-        params=[click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash.")],
+        params=[
+            click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash."),
+            click.Option(["--inventory"], metavar="MANIFEST", help="manifest.json of an S3 Inventory, copied here."),
+            click.Option(
+                ["--checksums"],
+                metavar="REPORT",
+                multiple=True,
+                help="Completion report of a job Compute checksum, copied here; may be given more than once.",
+            ),
+            click.Option(
+                ["--batch-manifest"],
+                metavar="FILE",
+                help="Only write the manifest of such a job, for what is not proven.",
+            ),
+        ],
         shared=("container", "media-folder", *_SPEED),
     ),
     Verb(

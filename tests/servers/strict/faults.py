@@ -294,6 +294,18 @@ class OtherRange(Action):
 
 
 @dataclass(frozen=True)
+class IgnoreQuery(Action):
+    """As if this parameter had not been in the query: an endpoint that does not know it."""
+
+    name: str  # such as `start-after`
+
+    def on_request(self, cloud: StrictCloud, request: Request) -> Request:
+        """Ask something else."""
+        kept = [pair for pair in request.query.split("&") if pair.partition("=")[0] != self.name]
+        return dataclasses.replace(request, query="&".join(kept))
+
+
+@dataclass(frozen=True)
 class IgnoreConditions(Action):
     """As if there were no If-Match and no If-None-Match: a cache in between."""
 
