@@ -111,16 +111,19 @@ class Checker:
 
     def _look_at_files(self, task: Files) -> FilesSeen:
         proven, wrong = 0, []
-        for row_id, path, size_bytes, is_seen in task.listed():
-            trouble = ""
-            try:
-                found = _same_size(path, size_bytes, _need(self._nas).size_of(path))
-            except BlobFault as fault:
-                found, trouble = _no_file(fault) or _Found(), f"{fault.code}: {fault}"
-            if found.text == "":
+        rows = task.listed()
+        sizes = _need(self._nas).sizes_of([path for _, path, _, _ in rows])
+        for (row_id, path, size_bytes, is_seen), size in zip(rows, sizes, strict=True):
+            if size == size_bytes:
                 proven += is_seen
+                continue
+            trouble = ""
+            if isinstance(size, BlobFault):
+                found = _no_file(size) or _Found()
+                trouble = "" if found.text else f"{size.code}: {size}"
             else:
-                wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
+                found = _same_size(path, size_bytes, size)
+            wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
         return FilesSeen(task.file_count, proven, tuple(wrong))
 
     # --------------------------------------------------------------------------------------------- the object
