@@ -257,8 +257,8 @@ class Nas:
         """
         try:
             ways = [split(path) for path in nas_paths]
-        except BlobFault as fault:  # one of them is no path of ours
-            return [fault] if len(nas_paths) == 1 else [self.sizes_of([path])[0] for path in nas_paths]
+        except BlobFault as no_path:  # one of them
+            return [no_path] if len(nas_paths) == 1 else [self.sizes_of([path])[0] for path in nas_paths]
         sizes: list[int | BlobFault | None] = []
         for parent, group in groupby(ways, key=itemgetter(0)):
             leaves = [leaf for _, leaf in group]
