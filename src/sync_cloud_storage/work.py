@@ -224,7 +224,8 @@ class Work:
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
             unproven=self._moving(totals) - tally.proven if checked else 0,
-            mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
+            # What is new is in one listing only, and may have come a moment ago: it is on its way, and not missing.
+            mismatches=tally.mismatches + tally.changed if checked else 0,
             problems=self._problems(checked=checked),
             unaccounted=self.catalog.unaccounted(),
             seconds=time.monotonic() - self._began_s,
