@@ -87,7 +87,7 @@ WAYS = {
     "NAS-VANISHED": "its health; `--retry-failed`",
     "NAS-OPEN-FILES": "`ulimit -n`, or less `--concurrency`",
     "NAS-LOST": "who deletes there?",
-    "NAS-SIZE": "as above",
+    "NAS-SIZE": "who writes there?",
     "NAS-ROT": "who writes there?",
     "CATALOG-MISSING": "the right folder? `scs init` makes one",
     "CATALOG-BUSY": "wait, or stop that one; the sentence says who",
@@ -103,6 +103,19 @@ WAYS = {
     "CATALOG-IO": "free space, permissions, health",
     "CATALOG-SQLITE": "a newer Python",
     "KEY-CLASH": "a rename rule, or a key template with `{container}`; then `scs sync --all`",
+    "COUNTS-DIFFER": (
+        "did somebody change rows by hand? docs/catalog.md says how that is ended. Else compare with a backup "
+        "from beside the catalog"
+    ),
+    "REPORT-FILE": "name another file",
+    "REPORT-WRITE": "the folder, its rights, its space",
+    "CERT-KEY": "`scs init` makes one where there is none; put yours back if there was one",
+    "CERT-FILE": "its name, its rights",
+    "CERT-BROKEN": "get it again from who made it; as it is it proves nothing",
+    "CERT-SIGNER": "ask who made it for the key that `scs init` printed",
+    "CERT-DIFFERS": (
+        "is it the catalog as it was then? A later run or check changes it: keep a copy with each certificate"
+    ),
     "AUTH-401": "access",
     "AUTH-403": "access",
     "HTTP-404": "`--retry-failed` once",
