@@ -110,7 +110,9 @@ class Database:
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one, for those that may be millions."""
         try:
-            yield from self._connection.execute(sql, values)
+            # Not `yield from`: who leaves in the middle would close the cursor, perhaps of a file that is closed already.
+            for row in self._connection.execute(sql, values):  # noqa: UP028
+                yield row
         except _FOREIGN as error:
             raise self._ours(error) from error
 

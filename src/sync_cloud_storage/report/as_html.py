@@ -31,6 +31,7 @@ _WORDS = {
 }
 _REASONS_SHOWN = 200
 _CHART = 1000  # units of a bar
+_SEEN = 3.0  # of these: two or three pixels
 
 
 def page(whole: Whole, tool: str) -> str:
@@ -213,13 +214,15 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[str], note: str = ""
 
 
 def _bar(parts: Sequence[tuple[str, int]], whole: int) -> str:
-    """A bar of which each part has its share of *whole*; what is there at all is seen."""
+    """A bar of which each part has its share of *whole*; what is there at all is seen, at the cost of the largest."""
+    shares = {kind: amount / whole * _CHART for kind, amount in parts if amount and whole}
+    widths = {kind: max(share, _SEEN) for kind, share in shares.items()}
+    if widths:
+        largest = max(widths, key=widths.__getitem__)
+        widths[largest] = max(_SEEN, widths[largest] - max(0.0, sum(widths.values()) - _CHART))
     pieces, at = [], 0.0
-    for kind, amount in parts:
-        width = max(amount / whole * _CHART, 3.0) if amount and whole else 0.0
-        if width:
-            width = max(0.0, min(width, _CHART - at))
-            pieces.append(f'<rect class="{kind}" x="{at:.1f}" width="{width:.1f}" height="10"/>')
+    for kind, width in widths.items():
+        pieces.append(f'<rect class="{kind}" x="{at:.1f}" width="{width:.1f}" height="10"/>')
         at += width
     return f'<svg viewBox="0 0 {_CHART} 10" preserveAspectRatio="none" aria-hidden="true">{"".join(pieces)}</svg>'
 
