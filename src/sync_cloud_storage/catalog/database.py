@@ -110,7 +110,7 @@ class Database:
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one, for those that may be millions."""
         try:
-            # Not `yield from`: who leaves in the middle would close the cursor, perhaps of a file that is closed already.
+            # Not `yield from`: who leaves in the middle would close the cursor, of a file that may be closed.
             for row in self._connection.execute(sql, values):  # noqa: UP028
                 yield row
         except _FOREIGN as error:
