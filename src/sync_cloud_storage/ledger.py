@@ -85,7 +85,8 @@ class Ledger:
 
     def kept_files(self) -> tuple[Path, ...]:
         """Files that no report may be written over: the catalog, what belongs to it, and the key."""
-        own = (self._path.with_name(f"{self._path.name}{end}") for end in ("", "-wal", "-shm", ".lock"))
+        real = self._path.resolve()
+        own = (real.with_name(f"{real.name}{end}") for end in ("", "-wal", "-shm", ".lock"))
         return (*own, self.signing_key)
 
     def _count(self) -> Whole:
@@ -133,7 +134,8 @@ def open_ledger(path: Path, now: Callable[[], datetime], stop: Stop) -> Iterator
 
 def signing_key_of(catalog: Path) -> Path:
     """Where the key lies that certificates of this catalog are signed with."""
-    return catalog.with_name("scs-signing.pem")
+    beside = catalog.resolve() if catalog.is_symlink() else catalog  # as all else that lies beside it
+    return beside.with_name("scs-signing.pem")
 
 
 class _Ranked(NamedTuple):

@@ -212,6 +212,16 @@ def test_every_byte_of_the_last_line_counts(shared: Desk) -> None:
             assert fault.code == "CERT-BROKEN", at
 
 
+def test_the_last_line_takes_no_byte_more_and_none_less(shared: Desk) -> None:
+    """Not even a blank that means nothing to JSON, or the end of the line."""
+    begins = shared.data.rindex(b"\n", 0, -1) + 1
+    for at in range(begins, len(shared.data) + 1):
+        for more in (b" ", b"\n", b"\t"):
+            assert refused(shared, shared.data[:at] + more + shared.data[at:]).code == "CERT-BROKEN", at
+        if at < len(shared.data):
+            assert refused(shared, shared.data[:at] + shared.data[at + 1 :]).code == "CERT-BROKEN", at
+
+
 @given(st.data())
 def test_bytes_that_come_or_go_are_found(shared: Desk, data: st.DataObject) -> None:
     """Cut off, doubled, or put in between."""

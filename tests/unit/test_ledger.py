@@ -232,6 +232,18 @@ def test_a_copy_that_may_only_be_read() -> None:
         assert [file.name for file in shelf.iterdir()] == ["storage.sqlite"]
 
 
+def test_the_key_lies_beside_the_catalog_itself(tmp_path: Path) -> None:
+    """Wherever a link to the catalog lies."""
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.sqlite"
+    link.symlink_to(tmp_path / "storage.sqlite")
+    eventful(tmp_path).close()
+    with open_ledger(link, lambda: MADE_AT, NoStop()) as ledger:
+        assert ledger.signing_key == tmp_path / "scs-signing.pem"
+        assert tmp_path / "storage.sqlite" in ledger.kept_files()
+        assert ledger.signing_key in ledger.kept_files()
+
+
 def test_a_wal_on_the_shelf_is_not_overlooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a WAL with something in it lies beside a read-only copy, it is read, too, or nothing is."""
     with eventful(tmp_path) as catalog:
