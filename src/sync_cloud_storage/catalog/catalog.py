@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog import balances, containers, objects, opening, pages, results, state, sums, work
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from sync_cloud_storage.balance import Balance, BlobRow, Containers, Sum, UnlistedContainer
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.catalog.lock import Lock
     from sync_cloud_storage.catalog.results import RowResult
@@ -344,6 +345,45 @@ class Catalog:
     def check(self) -> list[str]:
         """Look at every page, index and sum, however long it takes; what is wrong, [] when nothing is."""
         return sums.check(self._database)
+
+    # ------------------------------------------------------------------------------------------------- accounts
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that is read inside is of one moment, while a run goes on."""
+        return self._database.snapshot()
+
+    def balances(self) -> Iterator[Balance]:
+        """Each container, by name: what was listed, and what became of it, counted row by row."""
+        return balances.balances(self._database)
+
+    def running_sums(self) -> dict[str, Sum]:
+        """The running sums by class; {} where somebody emptied them."""
+        return balances.running(self._database)
+
+    def blob_rows(self, *, unproven: bool = False) -> Iterator[BlobRow]:
+        """Every blob, or every one that is not proven, by container and name as their UTF-8 bytes sort."""
+        return balances.rows(self._database, unproven=unproven)
+
+    def blob_row(self, container: str, blob: str) -> BlobRow | None:
+        """One blob, None where there is none of that name."""
+        return balances.row(self._database, container, blob)
+
+    def unlisted_containers(self) -> Iterator[UnlistedContainer]:
+        """Containers that are not listed, or not to their end, by name."""
+        return balances.unlisted(self._database)
+
+    def containers_in_sum(self) -> tuple[Containers, tuple[tuple[str, int], ...]]:
+        """How many containers there are, and by code how many could not be listed."""
+        return balances.containers(self._database), balances.container_codes(self._database)
+
+    def run_times(self) -> tuple[str, str, str]:
+        """When the first run began, the last one ended, and the last check ended; "" for never."""
+        return balances.times(self._database)
+
+    def identity(self) -> tuple[str, str, str]:
+        """Account, bucket and NAS that it is tied to, "" for none yet."""
+        account, bucket, nas_id = (state.get(self._database, key) for key in ("account", "bucket", "nas_id"))
+        return account, bucket, nas_id
 
     def _at(self) -> str:
         return utc_text(self._now())
