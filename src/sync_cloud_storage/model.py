@@ -95,6 +95,23 @@ class Place(NamedTuple):
     error: str = ""
 
 
+class Entry(NamedTuple):
+    """One entry of a manifest: version *etag* of a blob was downloaded, and its bytes are at *nas_path*.
+
+    `md5` is "" where none was needed; the others are as in `Download` and `Downloaded`.
+    """
+
+    container: str
+    blob: str
+    etag: str
+    size_bytes: int
+    crc64nvme: str
+    md5: str
+    attested: bool
+    nas_path: str
+    at_utc: str
+
+
 # The fields of a blob, and those of its place or None for the usual one: key and path are `container/blob`, in ASCII.
 Listed = tuple[str, int, str, str, str, str, str, str, str, tuple[str, str, str, str, str] | None]
 
