@@ -199,7 +199,8 @@ class Check(NamedTuple):
 
     `deep` reads: the file is hashed again, and so is an object about which the endpoint has no checksum to give.
     `seen`: the bucket was listed, and shows the very object that was proven before; it need not be asked again.
-    `told`: the checksum that a report of S3's says the listed object has, "" for none.
+    `told`: the checksum that a report of S3's says the listed object has, "" for none. `fetch_again`: a file that is
+    not as it should be is to be downloaded again.
     """
 
     id: int
@@ -213,6 +214,7 @@ class Check(NamedTuple):
     seen: bool = False
     told: str = ""
     deep: bool = False
+    fetch_again: bool = False
 
 
 Task = ListContainers | ListBlobs | ListObjects | Look | Download | Upload | Check
@@ -370,7 +372,7 @@ class Checked(NamedTuple):
 
     `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
     `trouble`: why one of the two could not be asked, which says nothing about it. `s3_etag`: of the object that was
-    looked at, "" where it was not.
+    looked at, "" where it was not. `fetch_again` is the task's.
     """
 
     id: int
@@ -380,6 +382,7 @@ class Checked(NamedTuple):
     trouble: str = ""
     s3_etag: str = ""
     evidence: tuple[Evidence, ...] = ()
+    fetch_again: bool = False
 
 
 class Failed(NamedTuple):

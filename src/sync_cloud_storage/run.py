@@ -117,6 +117,7 @@ class Run:
         tick: Called a few times a second with (tasks in hand, lanes of all workers); gives messages for all workers
             (fresh access, another rate), and raises an error to stop the run.
         stopping: True once a person wants it to stop.
+        note: Is given row results with the tasks that are over, before they are committed; what it gives stops the run.
         clock: Monotonic seconds.
     """
 
@@ -129,6 +130,7 @@ class Run:
         *,
         tick: Callable[[int, int], Sequence[Message]],
         stopping: Callable[[], bool],
+        note: Callable[[Sequence[Result], Sequence[tuple[Task, Feed]]], Stopped | None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
@@ -137,6 +139,7 @@ class Run:
         self._tally = tally
         self._tick = tick
         self._stopping = stopping
+        self._note = note
         self._clock = clock
         self._tickets = count()
         self._hands: list[dict[int, tuple[Task, Feed]]] = [{} for _ in range(executor.workers)]
@@ -271,6 +274,8 @@ class Run:
             rows += group
             given_up += self._count(kind, group)
         if rows:
+            stopped = self._note(rows, self._over)
+            self._stopped = self._stopped or stopped
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)

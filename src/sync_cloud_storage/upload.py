@@ -43,6 +43,7 @@ class Uploader:
         part_bytes: Wanted length of the parts; 0 chooses.
         now: UTC text.
         give: Takes results that are not the last word (`UploadOpened`).
+        ask_first: Look for each object before it is sent, and adopt one that is right: where most are there already.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Uploader:
         part_bytes: int,
         now: Callable[[], str],
         give: Callable[[Result], None],
+        ask_first: bool = False,
     ) -> None:
         self._nas = nas
         self._s3 = s3
@@ -61,6 +63,7 @@ class Uploader:
         self._part_bytes = part_bytes
         self._now = now
         self._give = give
+        self._ask_first = ask_first
         self._names_checksums = True
 
     def may_join(self, task: Upload) -> bool:
@@ -73,11 +76,37 @@ class Uploader:
 
     def in_company(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
         """The way of some small files side by side. Raises nothing: what does not go well is left to go on alone."""
+        if self._ask_first:
+            return (yield from self._looked_for(tasks))
         bodies: list[bytes | ScsError] = yield Together(self._read_many, tasks)
         answers: list[Response | None] = yield from answers_to(
             [self._putting(task, body) for task, body in zip(tasks, bodies, strict=True)]
         )
         return [self._taken(task, answer) for task, answer in zip(tasks, answers, strict=True)]
+
+    def _looked_for(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
+        """Those whose object is there already."""
+        answers = yield from answers_to([self._looking(task) for task in tasks])
+        return [
+            self._adopted(task, None if answer is None else self._s3.describes(answer)) or Alone(answer)
+            for task, answer in zip(tasks, answers, strict=True)
+        ]
+
+    def _looking(self, task: Upload) -> Request | None:
+        try:
+            return self._s3.looking(task.s3_key)
+        except BlobFault:
+            return None
+
+    def _adopted(self, task: Upload, there: Stored | None) -> Uploaded | None:
+        """The evidence, if this object is what would be sent: size, checksum and description."""
+        if there is None or (there.size_bytes, there.checksum) != (task.size_bytes, task.crc64nvme):
+            return None
+        try:
+            about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
+        except BlobFault:
+            return None
+        return self._evidence(task, there, 0) if described_as(there, about) else None
 
     def _taken(self, task: Upload, answer: Response | None) -> Uploaded | Alone:
         stored = None if answer is None else self._s3.has_taken(answer, task.size_bytes)
@@ -100,12 +129,16 @@ class Uploader:
     def upload(self, task: Upload, first: Response | None = None) -> Story[Uploaded | Rotten | Failed]:
         """The whole way of one file. Environment faults are raised; everything else is a result.
 
-        *first* is the answer to the PUT of a small file, where that was made already.
+        *first* is the answer to the PUT of a small file (or to the look at its object), where that was made already.
         """
         if task.size_bytes > MAX_OBJECT_BYTES:
             text = f"{_name(task)} has {task.size_bytes} bytes; S3 takes {MAX_OBJECT_BYTES} in one object."
             return Failed(task.id, Leg.S3, task.etag, "S3-TOO-BIG", text)
         try:
+            if self._ask_first:
+                if (done := self._adopted(task, (yield from self._there(task, first)))) is not None:
+                    return done
+                first = None
             return (yield from self._bring(task, first))
         except BlobFault as fault:
             if fault.code == ROT:
@@ -237,7 +270,7 @@ class Uploader:
         if stored is None:
             raise BlobFault("S3-UPLOAD", f"{_name(task)}: the upload ended and no object is there.")
         if stored.size_bytes == task.size_bytes and not stored.checksum:
-            stored = stored._replace(checksum=(yield from self._s3.hash_object(task.s3_key, task.size_bytes)))
+            stored = yield from self._hashed(task, stored)
         if (stored.size_bytes, stored.checksum) != (task.size_bytes, task.crc64nvme):
             raise BlobFault(
                 "S3-EXISTS",
@@ -245,6 +278,22 @@ class Uploader:
                 "Move it away, or let it be written over with --overwrite.",
             )
         return stored
+
+    def _there(self, task: Upload, first: Response | None) -> Story[Stored | None]:
+        """The object as it is now; None where there is none, or no right to know that."""
+        try:
+            there = yield from self._s3.look(task.s3_key, first)
+        except BlobFault as fault:
+            if fault.code != "S3-403":
+                raise
+            return None
+        if there is not None and there.size_bytes == task.size_bytes and not there.checksum:
+            there = yield from self._hashed(task, there)
+        return there
+
+    def _hashed(self, task: Upload, stored: Stored) -> Story[Stored]:
+        """With the checksum of its bytes, which the endpoint does not name."""
+        return stored._replace(checksum=(yield from self._s3.hash_object(task.s3_key, task.size_bytes)))
 
     def _confirmed(self, task: Upload, stored: Stored) -> Story[Stored]:
         """The endpoint's own word on what it holds: the checksum in its answer, else it is asked again."""

@@ -171,7 +171,7 @@ def _judged(task: Check, stored: Stored, how: str) -> _Found:
 
 def _checked(task: Check, file: _Found, found: _Found, trouble: str = "") -> Checked:
     evidence = file.evidence + found.evidence
-    return Checked(task.id, file.text, found.text, found.proven, trouble, found.etag, evidence)
+    return Checked(task.id, file.text, found.text, found.proven, trouble, found.etag, evidence, task.fetch_again)
 
 
 def _same_size(task: Check, size: int | None) -> _Found:

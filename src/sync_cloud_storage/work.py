@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
 from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
 from sync_cloud_storage.model import Leg, Problem
+from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
 from sync_cloud_storage.units import print_duration
@@ -38,6 +40,7 @@ WORKERS_MOST = 8
 TICK_S = 0.25
 RENEW_EVERY_S = 30.0
 REST_STEP_S = 1.0
+RECALL_AT_ONCE = 10_000  # entries of manifests, in one transaction
 PROBLEMS_SHOWN = 20
 
 
@@ -90,6 +93,10 @@ class Work:
         self._azure = azure
         self._target = target
         self._tally = Tally()
+        downloads = nas is not None and azure
+        self._notes = Notes(catalog, nas.manifest(_now_utc()) if nas is not None and downloads else None)
+        self._slices = 0
+        self._pending_before = catalog.totals().pending
         self._only: tuple[str, ...] = ()
         self._wanted: Callable[[str], bool] = lambda _: True
         self._began_s = time.monotonic()
@@ -102,6 +109,7 @@ class Work:
     def close(self) -> None:
         """End the workers, and clear away what nobody goes on with."""
         self._executor.close()
+        self._notes.close()
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
 
@@ -125,12 +133,16 @@ class Work:
             self._wanted = frozenset(containers).__contains__
 
     def prepare(self, *, retry_failed: bool, leg: Leg | None = None) -> None:
-        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
+        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS.
+
+        What an older version downloaded is written down there first.
+        """
         if retry_failed:
             self.catalog.retry_failed(leg, self._only)
             self.catalog.redo_mismatched(self._only)
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
+        self._notes.tell_all(self._is_stopping_while("Writing down on the NAS what was downloaded before."))
 
     def list_again(self) -> None:
         """Have every container listed anew, not only the live ones."""
@@ -176,7 +188,37 @@ class Work:
         """All rows that claim to be somewhere."""
         return Rows(partial(self.catalog.everything, deep=deep), self._wanted, rounds=False)
 
+    def files(self, part: int, parts: int) -> Rows:
+        """Files on the NAS to be read again: of *parts* slices the one numbered *part*."""
+        self._slices = parts
+        return Rows(partial(self.catalog.files, part=part, parts=parts), self._wanted, rounds=False)
+
     # ------------------------------------------------------------------------------------------------- work
+
+    def recall(self) -> bool:
+        """Mark rows with what the manifests on the NAS say of them; False when a person stopped it."""
+        entries = self._nas.manifests() if self._nas is not None else iter(())
+        elsewhere: dict[int, str] = {}
+        is_stopping = self._is_stopping_while("Reading the manifests on the NAS.")
+        while not is_stopping():
+            some = list(islice(entries, RECALL_AT_ONCE))
+            if not some:
+                self.catalog.move(elsewhere)
+                return True
+            self.catalog.recall(some, elsewhere)
+        return False
+
+    def _is_stopping_while(self, note: str) -> Callable[[], bool]:
+        """Says whether to stop, and tells a person now and then what goes on."""
+
+        def is_stopping() -> bool:
+            now = time.monotonic()
+            if now - self._told_at >= TICK_S:
+                self._told_at = now
+                self._tell(0, 0, note)
+            return self._stop.is_set()
+
+        return is_stopping
 
     def drive(self, feeds: Feeds) -> None:
         """Work these feeds to their end, unless a person stopped the run already."""
@@ -188,7 +230,15 @@ class Work:
             self._has_begun = True
             self._executor.begin(self._setup(self._executor.workers))
         rules = Rules(self._settings.skip_reason, self._settings.is_live)
-        Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
+        Run(
+            self.catalog,
+            self._executor,
+            rules,
+            self._tally,
+            tick=self._tick,
+            stopping=self._stop.is_set,
+            note=self._notes.take,
+        ).drive(feeds)
 
     def rest(self, seconds: float) -> bool:
         """Wait for the next round of a watch; True when a person wants it to end instead."""
@@ -201,7 +251,7 @@ class Work:
 
     def outcome(self, *, checked: bool = False) -> Outcome:
         """How it ended."""
-        tally, totals = self._tally, self.catalog.totals()
+        tally, totals, notes = self._tally, self.catalog.totals(), self._notes
         return Outcome(
             self._verb,
             totals,
@@ -213,12 +263,18 @@ class Work:
             downloaded_bytes=tally.downloaded_bytes,
             uploaded=tally.uploaded,
             uploaded_bytes=tally.uploaded_bytes,
-            left=totals.pending + totals.downloaded if self._verb == "run" and not self._only else 0,
+            adopted_on_nas=notes.on_nas.blobs,
+            adopted_on_nas_bytes=notes.on_nas.bytes,
+            adopted_in_s3=notes.in_s3.blobs,
+            adopted_in_s3_bytes=notes.in_s3.bytes,
+            left=totals.pending + totals.downloaded if self._verb in {"run", "rebuild"} and not self._only else 0,
             # An upload cannot fetch anew what is rotten; a run does.
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
-            unproven=self._moving(totals) - tally.proven if checked else 0,
+            unproven=self._moving(totals) - tally.proven if checked and not self._slices else 0,
             mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
+            read_again=tally.checked if self._slices else 0,
+            to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
@@ -226,8 +282,11 @@ class Work:
 
     def _problems(self, *, checked: bool) -> tuple[Problem, ...]:
         """The first few; to a check also what a fresh listing shows and the catalog did not know."""
-        news = self._tally.news if checked else []
-        found = (*news, *self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, self._tally.troubles))
+        news = (*self._tally.news, *self._notes.found) if checked else ()
+        known = self.catalog.problems(PROBLEMS_SHOWN)
+        told = {problem[:4] for problem in known}
+        news = tuple(problem for problem in news if problem[:4] not in told)
+        found = (*news, *known, *map(_trouble, self._tally.troubles))
         return found[:PROBLEMS_SHOWN]
 
     def _moving(self, totals: Totals) -> int:
@@ -252,6 +311,7 @@ class Work:
             lanes=max(1, (transfer.concurrency or LANES_AUTO) // workers),
             rate=self._rate // workers,
             offline_s=transfer.offline_s,
+            ask_first=self._verb == "rebuild",
         )
 
     def _tick(self, in_hand: int, lanes: int) -> Sequence[Message]:
@@ -259,6 +319,7 @@ class Work:
         if now - self._told_at >= TICK_S:
             self._told_at = now
             self._tell(in_hand, lanes)
+        self._notes.flush_when_due()
         messages: list[Message] = []
         if now - self._renewed_at >= RENEW_EVERY_S:
             messages.append(self._renewed())
@@ -279,10 +340,18 @@ class Work:
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())
-        self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes, note=note))
+        totals = self.catalog.totals()
+        if self._slices:  # what is to be done is a part of the files, and nothing else
+            files = (totals.downloaded + totals.uploaded) // self._slices
+            totals = totals._replace(downloaded=files, uploaded=0, containers_pending=0)
+        self._listener(self._meter.progress(totals, in_flight=in_hand, concurrency=lanes, note=note))
 
     def _allowed_rate(self) -> int:
         return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0
+
+
+def _now_utc() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _trouble(text: str) -> Problem:

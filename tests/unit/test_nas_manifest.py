@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AT = "2026-11-23T03:18:30Z"
-ONE = Entry("films", "a/b.mp4", "0x8D", 10, "AAAAAAAAAAA=", "", False, "films/a/b.mp4", AT)
+ONE = Entry("films", "a/b.mp4", "0x8D", 10, "AAAAAAAAAAA=", "", attested=False, nas_path="films/a/b.mp4", at_utc=AT)
 TWO = ONE._replace(blob="ü\n\u2028🎬%", md5="1B2M2Y8AsgTpgAmY7PhCfg==", attested=True, nas_path="films/%C3%BC")
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -117,7 +117,7 @@ def test_what_was_added_survives_a_kill(nas: Nas) -> None:
 
 
 def test_flushed_now_and_then_and_at_the_end(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was added goes to the disk when it is asked for and when the file is closed; what is there already does not."""
+    """What was added goes to the disk when it is asked for, and at the end; what is there already does not go again."""
     flushed: list[int] = []
     monkeypatch.setattr(os, "fsync", flushed.append)
     writer = nas.manifest(AT)
@@ -133,7 +133,7 @@ def test_flushed_now_and_then_and_at_the_end(nas: Nas, monkeypatch: pytest.Monke
     assert len(flushed) == before + 2
 
 
-# ------------------------------------------------------------------------------------------------------ what is not whole
+# ----------------------------------------------------------------------------------------------------- what is not whole
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, len(lines([TWO])) - 1])
@@ -256,7 +256,7 @@ def test_a_flush_that_failed_is_told(nas: Nas, monkeypatch: pytest.MonkeyPatch, 
         writer.flush_soon()
         assert writer._flusher is not None
         writer._flusher.join()
-    with pytest.raises(EnvironmentFault, match="NAS-IO|EIO"):
+    with pytest.raises(EnvironmentFault, match="EIO"):
         getattr(writer, again)()
     writer.close()
 

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog import containers, objects, opening, pages, recalling, results, state, sums, work
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ContainersPage,
         ContainerStatus,
         Download,
+        Entry,
         Leg,
         ListBlobs,
         ListContainers,
@@ -98,6 +99,15 @@ class Catalog:
             As `create`; a damaged one is renamed instead.
         """
         return opening.forget(_real(path), now, host or os.uname().nodename)
+
+    @staticmethod
+    def set_aside(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path | None:
+        """Make room for a new catalog where the old one is damaged or lost; where what was left of it is, if anything.
+
+        Raises:
+            As `forget`.
+        """
+        return opening.set_aside(_real(path), now, host or os.uname().nodename)
 
     def close(self) -> None:
         """Let go of the file. Needed for nothing but to be quick the next time; safe to call twice."""
@@ -241,6 +251,10 @@ class Catalog:
         """Rows that claim a file or an object with a greater id than *after_id*, by id."""
         return work.everything(self._database, after_id, limit, deep=deep)
 
+    def files(self, after_id: int, limit: int, *, part: int = 1, parts: int = 1) -> list[Check]:
+        """Files to read again with a greater id than *after_id*, by id; of *parts* slices the one numbered *part*."""
+        return work.files(self._database, after_id, limit, part=part, parts=parts)
+
     def begin_objects(self) -> list[ListObjects]:
         """Forget what the bucket was seen to hold; how to list it anew."""
         with self._database.atomic():
@@ -280,6 +294,47 @@ class Catalog:
         """Say whether this row is still to be fetched."""
         return work.is_pending_download(self._database, row_id)
 
+    # ----------------------------------------------------------------------------------------------- manifests
+
+    def entries(self, after_id: int, limit: int) -> tuple[list[Entry], int]:
+        """What a manifest says of the files on the NAS, from *after_id* on; and the last id, 0 at the end."""
+        return recalling.entries(self._database, after_id, limit)
+
+    def has_told_all(self) -> bool:
+        """Whether all that was downloaded stands in a manifest."""
+        return recalling.is_complete(self._database)
+
+    def told_all(self, *, complete: bool) -> None:
+        """Write down whether it does."""
+        with self._database.atomic():
+            recalling.set_complete(self._database, complete=complete)
+
+    def recall(self, entries: Iterable[Entry], elsewhere: dict[int, str]) -> int:
+        """Mark rows that are to be fetched with what manifests say of them; how many were known in that version.
+
+        *elsewhere* gathers, by id, where files are that are not where their rows would have them, for `move`.
+        """
+        with self._database.atomic():
+            return recalling.recall(self._database, entries, elsewhere)
+
+    def move(self, elsewhere: dict[int, str]) -> int:
+        """Give rows that are to be fetched the places where their files are; how many got them."""
+        with self._database.atomic():
+            return recalling.move(self._database, elsewhere)
+
+    def phase(self) -> str:
+        """How far a rebuild of this catalog is; "": none goes on."""
+        return recalling.phase(self._database)
+
+    def set_phase(self, word: str) -> None:
+        """Write down how far it is; "" ends it."""
+        with self._database.atomic():
+            recalling.set_phase(self._database, word)
+
+    def is_untouched(self) -> bool:
+        """Whether nothing was copied with it yet."""
+        return recalling.is_untouched(self._database)
+
     # ---------------------------------------------------------------------------------------------------- sums
 
     def totals(self) -> Totals:
@@ -301,6 +356,10 @@ class Catalog:
     def problems(self, limit: int) -> list[Problem]:
         """The first *limit* things that did not go well."""
         return sums.problems(self._database, limit)
+
+    def damage(self) -> str:
+        """What is damaged in the file, "" for nothing. Looks at every page and index, however long it takes."""
+        return sums.damage(self._database)
 
     def check(self) -> list[str]:
         """Look at every page, index and sum, however long it takes; what is wrong, [] when nothing is."""

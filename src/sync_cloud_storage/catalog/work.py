@@ -41,10 +41,16 @@ SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
     CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
     coalesce(objects.etag, s3_etag, ''), objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL,
-    coalesce(objects.checksum, ''), ?
+    coalesce(objects.checksum, ''), ?, 0
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
 WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT ?
+"""
+
+_FILES = """
+SELECT id, container, blob, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob), '', '', 0, '',
+    1, 1
+FROM sync WHERE id > ? AND azure_status = 1 AND id % ? = ? ORDER BY id LIMIT ?
 """
 
 _LOOKS = """
@@ -94,6 +100,11 @@ def pending_uploads(
 def everything(database: Database, after_id: int, limit: int, *, deep: bool) -> list[Check]:
     """Rows that claim to be somewhere, by id."""
     return list(map(Check._make, database.rows(_CHECKS, (deep, after_id, limit))))
+
+
+def files(database: Database, after_id: int, limit: int, *, part: int, parts: int) -> list[Check]:
+    """Files to read again, by id: of *parts* slices the one numbered *part*, from 1 on."""
+    return list(map(Check._make, database.rows(_FILES, (after_id, parts, part - 1, limit))))
 
 
 def is_pending_download(database: Database, row_id: int) -> bool:

@@ -32,6 +32,8 @@ class MigrationFace(Protocol):
     def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def rebuild(self) -> Outcome: ...  # noqa: D102
     def status(self) -> StatusReport: ...  # noqa: D102
     def clean(self) -> Path: ...  # noqa: D102
 
@@ -161,11 +163,33 @@ def _interval_s(text: str) -> float:
     return seconds
 
 
-def _xcheck(deep: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+def _xcheck(deep: bool, nas: bool, piece: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
+    if piece is not None and not nas:
+        raise UsageFault("USAGE", "--slice is a part of the files on the NAS, and needs --nas.", "Add --nas.")
+    part, parts = _slice(piece or "1/1")
+
     def act(migration: MigrationFace, console: Console) -> int:
+        if nas:
+            return console.outcome(migration.scrub(part=part, parts=parts, containers=containers))
         return console.outcome(migration.xcheck(deep=deep, containers=containers))
 
     return _start(options, act)
+
+
+def _slice(text: str) -> tuple[int, int]:
+    """`3/10`: the third of ten."""
+    part, slash, parts = text.partition("/")
+    if not (slash and all(number.isascii() and number.isdigit() and len(number) < 10 for number in (part, parts))):
+        said = f"--slice {text}: not two whole numbers with a slash between them."
+    elif not 1 <= int(part) <= int(parts):
+        said = f"--slice {text}: of {int(parts):,} slices there is none with the number {int(part):,}."
+    else:
+        return int(part), int(parts)
+    raise UsageFault("USAGE", said, "Such as 3/10, the third of ten slices; all ten together are every file.")
+
+
+def _rebuild(**options: Any) -> int:
+    return _start(options, lambda migration, console: console.outcome(migration.rebuild()))
 
 
 def _status(**options: Any) -> int:
@@ -272,9 +296,20 @@ _VERBS = (
         examples=[
             ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
             ("scs xcheck --deep", "Reads every file on the NAS again."),
+            ("scs xcheck --nas --slice 3/10", "Reads the third tenth of the files again, and asks neither cloud."),
         ],
         exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
-        params=[click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash.")],
+        params=[
+            click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash."),
+            click.Option(
+                ["--nas"],
+                is_flag=True,
+                help="Only that, without asking Azure or S3; the next run downloads again what is not as it was.",
+            ),
+            click.Option(
+                ["--slice", "piece"], metavar="K/N", help="With --nas: only the K-th of N parts of the files."
+            ),
+        ],
         shared=("container", "media-folder", *_SPEED),
     ),
     Verb(
@@ -287,6 +322,19 @@ _VERBS = (
             ("scs status --json", "The same for a monitoring system."),
         ],
         exit_codes=(0, 1, 2, 3),
+    ),
+    Verb(
+        "rebuild",
+        callback=_rebuild,
+        short="Make the catalog anew where it was lost.",
+        more="Lists the account, reads the manifests on the NAS, and adopts the files and objects that are right; only "
+        "what is missing is moved. A damaged catalog is kept aside; one that can be used is left alone.",
+        examples=[
+            ("scs rebuild", "The catalog is lost or damaged; goes on where it was stopped."),
+            ("scs rebuild --overwrite", "Replaces files and objects that are in the way with other bytes."),
+        ],
+        exit_codes=_MOVING,
+        shared=("media-folder", "overwrite", *_SPEED),
     ),
     Verb(
         "clean",

@@ -43,6 +43,7 @@ _CRC = re.compile(r"[A-Za-z0-9+/]{11}=")
 _UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO})  # a link; a folder, a pipe and such
 _SIZE_MOST = (1 << 63) - 1
+_TYPES: dict[str, type] = {"size_bytes": int, "attested": bool}  # all others are texts
 _LINE = '{"container":%s,"blob":%s,"etag":%s,"size_bytes":%d,"crc64nvme":"%s","md5":%s,"attested":%s%s,"at_utc":"%s"}\n'
 _text = json.JSONEncoder().encode
 
@@ -95,19 +96,31 @@ class ManifestWriter:
             self._flusher = threading.Thread(target=self._sync, daemon=True)
             self._flusher.start()
 
-    def close(self) -> None:
-        """Have all of it on the disk, and let go of it; again is nothing.
+    def flush(self) -> None:
+        """Have on the disk what was added, when this returns.
 
         Raises:
             EnvironmentFault: What was added may not be there.
         """
         if self._flusher is not None:
             self._flusher.join()
-        if self._fd >= 0:
+        if not self._is_flushed:
+            self._is_flushed = True
             self._sync()
-            fd, self._fd = self._fd, -1
-            let_close(fd)
         self._tell()
+
+    def close(self) -> None:
+        """Flush, and let go of it; again is nothing.
+
+        Raises:
+            EnvironmentFault: What was added may not be there.
+        """
+        try:
+            self.flush()
+        finally:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                let_close(fd)
 
     def _open(self) -> None:
         ours = enter(OURS.encode(), self._root_fd, make=False)
@@ -165,7 +178,8 @@ def read_manifests(root: Path, root_fd: int) -> Iterator[Entry]:
             stack.callback(let_close, ours)
             folder = enter(_FOLDER.encode(), ours, make=False)
             stack.callback(let_close, folder)
-            names = sorted(filter(_NAME.fullmatch, os.listdir(folder)))
+            with os.scandir(folder) as found:
+                names = sorted(one.name for one in found if _NAME.fullmatch(one.name))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -212,22 +226,15 @@ def parsed(line: bytes) -> Entry | None:
 
 
 def _entry(found: dict[str, Any]) -> Entry | None:
-    container, blob = found["container"], found["blob"]
-    path = found.get("nas_path", f"{container}/{blob}")
-    texts = (container, blob, found["etag"], found["crc64nvme"], found["md5"], path, found["at_utc"])
-    if not all(isinstance(text, str) for text in texts) or not container or not blob:
-        return None
-    for text in texts:
-        text.encode()  # half a character is no text
-    _check_path(path)
-    size, attested = found["size_bytes"], found["attested"]
-    if type(size) is not int or not 0 <= size <= _SIZE_MOST or type(attested) is not bool:
-        return None
-    if not _CRC.fullmatch(found["crc64nvme"]) or not _UTC.fullmatch(found["at_utc"]):
-        return None
-    return Entry(
-        container, blob, found["etag"], size, found["crc64nvme"], found["md5"], attested, path, found["at_utc"]
-    )
+    usual = f"{found['container']}/{found['blob']}"
+    entry = Entry._make(found.get(field, usual) if field == "nas_path" else found[field] for field in Entry._fields)
+    for field, value in entry._asdict().items():
+        if type(value) is not _TYPES.get(field, str):
+            return None
+        str(value).encode()  # half a character is no text
+    _check_path(entry.nas_path)
+    is_ours = entry.container and entry.blob and _CRC.fullmatch(entry.crc64nvme) and _UTC.fullmatch(entry.at_utc)
+    return entry if is_ours and 0 <= entry.size_bytes <= _SIZE_MOST else None
 
 
 def _check_path(path: str) -> None:
