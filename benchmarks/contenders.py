@@ -137,7 +137,7 @@ def rclone_dry_sync(at: Stage, folder: Path) -> Turn:
     tree = at.shared / "tree"
     if not tree.exists():
         make_tree(tree, at.recipe)
-    argv: list[str | Path] = [at.tool.path, "sync", "--dry-run", "--checkers", "32", "azure:", tree]
+    argv: list[str | Path] = [at.tool.path, "sync", "--dry-run", "--fast-list", "--checkers", "32", "azure:", tree]
     took = timed(argv, env=_rclone_env(at), cwd=folder)
     if b"Skipped" in (folder / "said.txt").read_bytes():
         raise FailedError("rclone would have copied something, so it found a difference where there is none.")
@@ -298,6 +298,36 @@ def aws_upload(at: Stage, folder: Path) -> Turn:
     return _sent(at, folder, "aws s3 cp", [*argv, at.data.path / "blobs", f"s3://{BUCKET}/"], env)
 
 
+# ------------------------------------------------------------------------------------------------------------ check
+
+
+def scs_xcheck(at: Stage, _folder: Path) -> Turn:
+    """Check everything twice: with a catalog that has proven nothing yet, and with what that brought."""
+    home, kept = Home(at.shared / "home", at.tool, at.cloud), at.shared / "kept"
+    if not kept.exists():
+        _tell_bucket(at, "POST")
+        for verb in ("init", "sync", "download", "upload"):
+            home.scs(verb)
+        _tell_bucket(at, "POST")
+        shutil.copy(home.catalog, kept)
+    for file in home.folder.glob("storage.sqlite*"):
+        file.unlink()
+    shutil.copy(kept, home.catalog)
+    took = {"scs xcheck, first": home.scs("xcheck"), "scs xcheck": home.scs("xcheck")}
+    home.check(uploaded=at.data.blobs, failed=0, mismatched=0)
+    return took
+
+
+def rclone_check(at: Stage, folder: Path) -> Turn:
+    """Hold the two listings against each other, with MD5."""
+    argv: list[str | Path] = [at.tool.path, "check", "--fast-list", "--checkers", "32", "azure:", f"s3:{BUCKET}"]
+    took = timed(argv, env=_rclone_env(at), cwd=folder)
+    said = (folder / "said.txt").read_text()
+    if f"{at.data.blobs} matching files" not in said or "0 differences" not in said:
+        raise FailedError(f"rclone did not find that all are equal: {said[-300:]}")
+    return {"rclone check": took}
+
+
 def _sent(at: Stage, folder: Path, stage: str, argv: list[str | Path], env: dict[str, str]) -> Turn:
     took = timed(argv, env=env, cwd=folder)
     _check_arrived(at, must_have_sums=False)
@@ -356,12 +386,16 @@ def _claimed(at: Stage) -> dict[str, str]:
     return claimed
 
 
-def _empty_bucket(at: Stage) -> None:
+def _tell_bucket(at: Stage, method: str) -> None:
     host = at.cloud.s3.url.partition("://")[2]
     connection = http.client.HTTPConnection(host, timeout=30)
-    connection.request("DELETE", f"/{BUCKET}")
+    connection.request(method, f"/{BUCKET}")
     connection.getresponse().read()
     connection.close()
+
+
+def _empty_bucket(at: Stage) -> None:
+    _tell_bucket(at, "DELETE")
     time.sleep(0.4)
     with at.cloud.arrivals.open("w"):  # nginx appends
         pass

@@ -197,7 +197,8 @@ def make_tree(folder: Path, recipe: Recipe) -> None:
 def _blobs(recipe: Recipe) -> Iterator[tuple[str, str, int]]:
     sizes = _mixed_sizes(recipe.size_bytes) if recipe.kind == "mix" else [recipe.size_bytes] * recipe.blobs
     for number, size in enumerate(sizes):
-        yield f"asset-{number % recipe.containers:04}", f"films/{number // 1000}/{number:08}.mp4", size
+        of_container = number // recipe.containers
+        yield f"asset-{number % recipe.containers:04}", f"films/{of_container // 1000}/{number:08}.mp4", size
 
 
 def _mixed_sizes(total: int) -> Iterator[int]:

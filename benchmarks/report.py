@@ -43,7 +43,7 @@ def _claim(result: dict[str, Any], claim: dict[str, Any]) -> str:
     unit = "x" if claim["theirs"] else {"seconds": " s", "peak_mib": " MiB"}[claim["figure"]]
     against = f"{claim['theirs']} : {claim['ours']}" if claim["theirs"] else claim["ours"]
     asked = f"at least {claim['at_least']:g}" if claim["at_least"] else f"at most {claim['at_most']:g}"
-    told = "" if value is None else f"{value:g}{unit}" + (f" (with the listing {also:g}x)" if also else "")
+    told = "" if value is None else f"{value:g}{unit}" + (f" ({claim['also']}: {also:g}x)" if also else "")
     cpu = f"{claim['cpu']:g}x" if claim["cpu"] and claim["figure"] == "seconds" else ""
     name = f"[{result['row']}](#{result['row']}): {result['work']}"
     return f"| {name} | {against} | {told} | {cpu} | {asked}{unit} | {_MARKS[claim['is_met']]} |"

@@ -148,7 +148,7 @@ ROWS = (
         _listing,
         (
             Entry("scs", who.scs_resync, "`--all`; compares every property, marks what is gone; durable"),
-            Entry("rclone", who.rclone_dry_sync, "compares size and time with files on tmpfs; remembers nothing"),
+            Entry("rclone", who.rclone_dry_sync, "--fast-list; compares size and time with files on tmpfs"),
         ),
         _fixed(Claim("scs sync --all", "rclone sync --dry-run", 3)),
     ),
@@ -227,6 +227,18 @@ ROWS = (
             Claim("scs download", "azcopy copy", 2.5, also="scs sync + download"),
         ),
         unit="bytes",
+    ),
+    Row(
+        "xcheck",
+        "check {blobs:,} objects of {size:,} bytes",
+        {"blobs": (10_000, 200_000), "size": (KIB, KIB)},
+        _equal,
+        (
+            Entry("scs", who.scs_xcheck, "account and bucket listed, each file seen; S3 asked where it must be"),
+            Entry("rclone", who.rclone_check, "--fast-list; lists both, compares size and MD5; looks at no files"),
+        ),
+        _fixed(Claim("scs xcheck", "rclone check", 3, also="scs xcheck, first")),
+        copies=2,
     ),
     Row(
         "restart",

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from sync_cloud_storage.model import ListBlobs, ListContainers
+from sync_cloud_storage.model import Files, ListBlobs, ListContainers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +21,8 @@ WEIGHT_BYTES = 1 << 20  # a blob weighs one more for each of these
 WEIGHT_MOST = 384  # so that a worker has the next large blob in hand while it works on one
 LOOK_COST = 20
 LISTS = 4  # containers, or parts of one, that one worker lists at once
+FILES_AT_ONCE = 1_000  # looking at one takes some microseconds: to hand it out by itself would take longer
+FILES_TASKS = 4
 SPLIT_BELOW = 16  # with fewer to list, a large container is worth the requests that it takes to find its parts
 
 
@@ -149,6 +151,40 @@ class Objects:
         self._ready.appendleft(span)
 
 
+class FileSizes:
+    """Feed: rows of which nothing is looked at but the file, FILES_AT_ONCE in a task.
+
+    Args:
+        fetch: (after id, limit) -> (id, container, path, size in bytes, is its object seen).
+        wanted: Which containers.
+    """
+
+    window = FILES_TASKS
+
+    def __init__(
+        self, fetch: Callable[[int, int], Sequence[tuple[int, str, str, int, bool]]], wanted: Callable[[str], bool]
+    ) -> None:
+        self._fetch = fetch
+        self._wanted = wanted
+        self._after: int | None = 0
+
+    def take(self, room: int) -> list[Task]:
+        """The next rows."""
+        while room > 0 and self._after is not None:
+            found = self._fetch(self._after, FILES_AT_ONCE)
+            self._after = found[-1][0] if found else None
+            rows = [(row_id, path, size, seen) for row_id, name, path, size, seen in found if self._wanted(name)]
+            if rows:
+                return [Files.of(rows)]
+        return []
+
+    def back(self, task: Task) -> None:
+        """Nothing is kept."""
+
+    def look_again(self) -> None:
+        """Each row once."""
+
+
 class Rows:
     """Feed: rows of `sync` in the order of their ids, again from the start until a whole round finds nothing new.
 
@@ -228,6 +264,7 @@ class Feeds(NamedTuple):
     uploads: Rows | None = None
     downloads: Rows | None = None
     checks: Rows | None = None
+    files: FileSizes | None = None
 
     def all(self) -> list[Feed]:
         """Those that there are."""

@@ -128,14 +128,15 @@ class Migration:
             work.only(containers)
             work.list_again()
             work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=work.objects()))
-            work.drive(Feeds(checks=work.checks(deep=deep)))
+            work.prove_by_listing()
+            work.drive(Feeds(checks=work.checks(deep=deep), files=None if deep else work.files()))
             return work.outcome(checked=True)
 
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
         """Read files on the NAS again, of *parts* slices the one numbered *part*; neither cloud is asked."""
         with self._working("xcheck", nas=True) as work:
             work.only(containers)
-            work.drive(Feeds(checks=work.files(part, parts)))
+            work.drive(Feeds(checks=work.scrubs(part, parts)))
             return work.outcome(checked=True)
 
     def rebuild(self) -> Outcome:

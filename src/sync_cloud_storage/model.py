@@ -217,7 +217,27 @@ class Check(NamedTuple):
     fetch_again: bool = False
 
 
-Task = ListContainers | ListBlobs | ListObjects | Look | Download | Upload | Check
+class Files(NamedTuple):
+    """See whether the files of some rows are there, with their sizes: packed rows of (id, path, size, is seen).
+
+    *is seen*: a listing of the bucket shows the object that was proven before.
+    """
+
+    packed: bytes
+    file_count: int
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, str, int, bool]]) -> Files:
+        """A task for these."""
+        return cls(marshal.dumps(list(rows)), len(rows))
+
+    def listed(self) -> list[tuple[int, str, int, bool]]:
+        """Its rows."""
+        rows: list[tuple[int, str, int, bool]] = marshal.loads(self.packed)  # noqa: S302 - from our own process
+        return rows
+
+
+Task = ListContainers | ListBlobs | ListObjects | Look | Download | Upload | Check | Files
 
 
 # ------------------------------------------------------------------------------------------------------------- results
@@ -385,6 +405,14 @@ class Checked(NamedTuple):
     fetch_again: bool = False
 
 
+class FilesSeen(NamedTuple):
+    """What came of `Files`: how many rows were looked at, how many of them are proven, and those that are not right."""
+
+    rows: int
+    proven: int
+    wrong: tuple[Checked, ...]
+
+
 class Failed(NamedTuple):
     """One blob could not be moved on one leg. `etag` says which version was meant."""
 
@@ -423,6 +451,7 @@ Result = (
     | Seen
     | Gone
     | Checked
+    | FilesSeen
     | Failed
     | Rotten
     | Stopped

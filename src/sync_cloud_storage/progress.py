@@ -74,7 +74,8 @@ class Outcome(NamedTuple):
     `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did
     not. `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right
     yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few, for people; the
-    catalog's view has all. `stopped_by` is "", "SIGINT" or "SIGTERM".
+    catalog's view has all. `unaccounted` says what does not add up, "" when all does. `stopped_by` is "",
+    "SIGINT" or "SIGTERM".
 
     `adopted_...`: those of the downloaded and uploaded ones that were there already, with their own sizes.
     `read_again`, `to_fetch_again`: a scrub's, files that were read, and those that are to be downloaded again.
@@ -102,15 +103,19 @@ class Outcome(NamedTuple):
     read_again: int = 0
     to_fetch_again: int = 0
     problems: tuple[Problem, ...] = ()
+    unaccounted: str = ""
     seconds: float = 0.0
     stopped_by: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 all done; 1 some blobs failed, now or earlier, or are not proven; 5 a check found a mismatch; 130, 143."""
+        """0 all done; 1 some blobs failed, now or earlier, or are not proven; 5 a check found a mismatch; 130, 143.
+
+        5 also when what was listed and what became of it do not add up.
+        """
         if self.stopped_by:
             return 143 if self.stopped_by == "SIGTERM" else 130
-        if self.mismatches:
+        if self.mismatches or self.unaccounted:
             return 5
         return 1 if self.failed or self.unproven or self.left or has_failures(self.totals) else 0
 

@@ -22,6 +22,7 @@ from sync_cloud_storage.model import (
     ContainersPage,
     Downloaded,
     Failed,
+    FilesSeen,
     Gone,
     Leg,
     ObjectsPage,
@@ -271,11 +272,13 @@ class Run:
                 group = self._doubt(group)
             elif kind in _BELIEVED:
                 rows += self._believe(_BELIEVED[kind])
-            rows += group
             given_up += self._count(kind, group)
+            if kind is FilesSeen:
+                group = [row for seen in group for row in seen.wrong]
+                self._count(Checked, group)
+            rows += group
         if rows:
-            stopped = self._note(rows, self._over)
-            self._stopped = self._stopped or stopped
+            self._stopped = self._note(rows, self._over) or self._stopped
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
@@ -295,7 +298,7 @@ class Run:
                 rows = 0
                 while left and rows < SETTLE_ROWS:
                     result = left.popleft()
-                    rows += _rows_in(result)
+                    rows += getattr(result, "blob_count", 0) + getattr(result, "object_count", 0)
                     self._settle_listing(result, feeds)
 
     def _settle_listing(self, result: AnyPage, feeds: Feeds) -> None:
@@ -367,6 +370,10 @@ class Run:
         elif kind is Checked:
             for one in group:
                 self._count_check(one)
+        elif kind is FilesSeen:
+            for one in group:
+                tally.checked += one.rows - len(one.wrong)
+                tally.proven += one.proven
         elif kind in {Seen, Rotten}:
             tally.rotten += len(group) if kind is Rotten else 0
             return [failed for one in group if (failed := self._give_up(one)) is not None]
@@ -388,9 +395,3 @@ class Run:
         etag, code = (result.blob.etag, "AZ-CHANGING") if isinstance(result, Seen) else (result.etag, result.code)
         text = f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed."
         return Failed(result.id, Leg.AZURE, etag, code, text)
-
-
-def _rows_in(page: AnyPage) -> int:
-    if isinstance(page, BlobsPage):
-        return page.blob_count
-    return page.object_count if isinstance(page, ObjectsPage) else 0

@@ -13,13 +13,13 @@ from sync_cloud_storage.checksum import crc_to_s3
 from sync_cloud_storage.company import Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, ScsError
 from sync_cloud_storage.http.messages import Aside, Together, for_one
-from sync_cloud_storage.model import Checked, Evidence
+from sync_cloud_storage.model import Checked, Evidence, FilesSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.http.messages import Request, Response, Story
-    from sync_cloud_storage.model import Check
+    from sync_cloud_storage.model import Check, Files
     from sync_cloud_storage.nas import Nas
     from sync_cloud_storage.s3 import S3, Stored
 
@@ -86,7 +86,7 @@ class Checker:
                 if stored is None:
                     return None
                 found = _judged(task, stored, _ASKED)
-        return _checked(task, file, found)
+        return _checked(task.id, file, found)
 
     def check(self, task: Check, first: Response | None = None) -> Story[Checked]:
         """Look at the row's file (size; bytes with `deep`) and object (size and full-object checksum).
@@ -102,7 +102,26 @@ class Checker:
                 found = yield from self._object(task, self._s3, first)
         except BlobFault as fault:
             trouble = f"{fault.code}: {fault}"
-        return _checked(task, file, found, trouble)
+        return _checked(task.id, file, found, trouble)._replace(fetch_again=task.fetch_again)
+
+    def files(self, task: Files) -> Story[FilesSeen]:
+        """Look at the files of many rows of which nothing else is to be asked."""
+        seen: FilesSeen = yield Aside(self._look_at_files, (task,))
+        return seen
+
+    def _look_at_files(self, task: Files) -> FilesSeen:
+        proven, wrong = 0, []
+        for row_id, path, size_bytes, is_seen in task.listed():
+            trouble = ""
+            try:
+                found = _same_size(path, size_bytes, _need(self._nas).size_of(path))
+            except BlobFault as fault:
+                found, trouble = _no_file(fault) or _Found(), f"{fault.code}: {fault}"
+            if found.text == "":
+                proven += is_seen
+            else:
+                wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
+        return FilesSeen(task.file_count, proven, tuple(wrong))
 
     # --------------------------------------------------------------------------------------------- the object
 
@@ -127,19 +146,18 @@ class Checker:
         if not task.nas_path or self._nas is None:
             return _Found()
         try:
-            return _same_size(task, self._nas.size_of(task.nas_path))
+            return _same_size(task.nas_path, task.size_bytes, self._nas.size_of(task.nas_path))
         except ScsError as fault:
             return _no_file(fault) or fault
 
     def _bytes(self, task: Check) -> _Found:
-        assert self._nas is not None  # noqa: S101 - for the type checker: see `check`
         try:
-            size, crc = self._nas.hash_file(task.nas_path, self._pace)
+            size, crc = _need(self._nas).hash_file(task.nas_path, self._pace)
         except BlobFault as fault:
             if (found := _no_file(fault)) is not None:
                 return found
             raise
-        found = _same_size(task, size)
+        found = _same_size(task.nas_path, task.size_bytes, size)
         if found.text:
             return found
         value = crc_to_s3(crc)
@@ -169,20 +187,23 @@ def _judged(task: Check, stored: Stored, how: str) -> _Found:
     return _Found(text, proven=not text, etag=stored.etag, evidence=(said,))
 
 
-def _checked(task: Check, file: _Found, found: _Found, trouble: str = "") -> Checked:
-    evidence = file.evidence + found.evidence
-    return Checked(task.id, file.text, found.text, found.proven, trouble, found.etag, evidence, task.fetch_again)
+def _checked(row_id: int, file: _Found, found: _Found, trouble: str = "") -> Checked:
+    return Checked(row_id, file.text, found.text, found.proven, trouble, found.etag, file.evidence + found.evidence)
 
 
-def _same_size(task: Check, size: int | None) -> _Found:
+def _same_size(path: str, size_bytes: int, size: int | None) -> _Found:
     if size is None:
-        return _Found(f"NAS-LOST: The file '{task.nas_path}' is not on the NAS.")
-    if size != task.size_bytes:
+        return _Found(f"NAS-LOST: The file '{path}' is not on the NAS.")
+    if size != size_bytes:
         said = Evidence("nas", "size", str(size), size, "", "its length was looked at")
-        return _Found(
-            f"NAS-SIZE: The file '{task.nas_path}' has {size} bytes, the blob {task.size_bytes}.", evidence=(said,)
-        )
+        return _Found(f"NAS-SIZE: The file '{path}' has {size} bytes, the blob {size_bytes}.", evidence=(said,))
     return _Found("")
+
+
+def _need(nas: Nas | None) -> Nas:
+    if nas is None:
+        raise RuntimeError("a task came for a NAS that this worker was not given")
+    return nas
 
 
 def _no_file(fault: ScsError) -> _Found | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Objects, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
@@ -179,19 +179,29 @@ class Work:
         )
         return Rows(fetch, self._wanted)
 
-    def objects(self) -> Objects | None:
-        """The bucket; None where a listing of it would spare no question."""
-        spans = self.catalog.begin_objects()
-        return Objects(spans) if self.catalog.has_proven() else None
+    def objects(self) -> Objects:
+        """The bucket."""
+        return Objects(self.catalog.begin_objects())
+
+    def prove_by_listing(self) -> None:
+        """Prove what the listing of the bucket proves."""
+        after = self.catalog.prove_by_etag(0)
+        while after and not self._stop.is_set():
+            self._tick(0, 0)
+            after = self.catalog.prove_by_etag(after)
+
+    def files(self) -> FileSizes:
+        """Rows of which only the file is looked at."""
+        return FileSizes(self.catalog.files, self._wanted)
 
     def checks(self, *, deep: bool) -> Rows:
         """All rows that claim to be somewhere."""
         return Rows(partial(self.catalog.everything, deep=deep), self._wanted, rounds=False)
 
-    def files(self, part: int, parts: int) -> Rows:
+    def scrubs(self, part: int, parts: int) -> Rows:
         """Files on the NAS to be read again: of *parts* slices the one numbered *part*."""
         self._slices = parts
-        return Rows(partial(self.catalog.files, part=part, parts=parts), self._wanted, rounds=False)
+        return Rows(partial(self.catalog.to_read, part=part, parts=parts), self._wanted, rounds=False)
 
     # ------------------------------------------------------------------------------------------------- work
 
@@ -276,6 +286,7 @@ class Work:
             read_again=tally.checked if self._slices else 0,
             to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
+            unaccounted=self.catalog.unaccounted(),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )

@@ -21,7 +21,17 @@ from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.listing import list_blobs, list_containers, list_objects, look
-from sync_cloud_storage.model import Check, Download, ListBlobs, ListContainers, ListObjects, Look, Stopped, Upload
+from sync_cloud_storage.model import (
+    Check,
+    Download,
+    Files,
+    ListBlobs,
+    ListContainers,
+    ListObjects,
+    Look,
+    Stopped,
+    Upload,
+)
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.s3 import S3, Profile, S3Access
@@ -280,6 +290,8 @@ class Worker:
                 return look(task, _need(self._azure), _utc_now)
             case Check():
                 return self._checker.check(task, first)
+            case Files():
+                return self._checker.files(task)
 
     def _give(self, result: Result) -> None:
         self._results.append(result)

@@ -7,8 +7,9 @@ are Azurite, rclone and the strict cloud.
 Azure: listings of containers and blobs with prefix, delimiter, marker and maxresults, in pages of 5,000; blobs are
 files, with nginx's own ETag and Last-Modified in listing and answer; `x-ms-range`, If-Match. S3: PUT and the verbs of
 multipart uploads; what arrives becomes files, and its CRC64NVME, as the headers had it, a line of a log: who measures
-can hold one against the other afterwards. HEAD gives back size and CRC64NVME; a bucket is always there, and always
-lists as empty; to remove a bucket forgets the objects of all.
+can hold one against the other afterwards. HEAD gives back size and CRC64NVME; a bucket is always there, and lists
+as empty, until it is sent a POST: from then on all buckets list what they had at that time, and the ETag of an object
+that came in one piece is its MD5. To remove a bucket forgets the objects of all.
 """
 
 from __future__ import annotations

@@ -173,12 +173,46 @@ local function head(key)
     return ngx.exit(200)
 end
 
+-- Sorted names of all objects, made once after each word that they are to be shown.
+local shown, shown_for = {}, nil
+
+local function show(query)
+    local word = objects:get("shown")
+    if not word then
+        return s3("ListBucketResult", "<KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>")
+    end
+    if word ~= shown_for then
+        shown, shown_for = {}, word
+        for _, key in ipairs(objects:get_keys(0)) do
+            local name = key:match("^/[^/]+/(.+)$")
+            if name then shown[#shown + 1] = name end
+        end
+        table.sort(shown)
+    end
+    local prefix, after = query.prefix or "", query["continuation-token"] or query["start-after"] or query.marker or ""
+    local most, pieces, last = math.min(tonumber(query["max-keys"] or 1000) or 1000, 1000), {}, nil
+    for at = from(shown, after > prefix and after or prefix), #shown do
+        local name = shown[at]
+        if name:sub(1, #prefix) ~= prefix then break end
+        if name > after then
+            if #pieces == most then last = shown[at - 1]; break end
+            local size, _, etag = objects:get("/" .. ngx.var.uri:match("^/([^/]+)") .. "/" .. name):match("^(.-)\t(.-)\t(.*)$")
+            pieces[#pieces + 1] = "<Contents><Key>" .. escaped(name) .. "</Key><LastModified>2023-11-14T22:13:20.000Z</LastModified><ETag>"
+                .. etag:gsub('"', "&quot;") .. "</ETag><Size>" .. size .. "</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        end
+    end
+    s3("ListBucketResult", "<KeyCount>" .. #pieces .. "</KeyCount><MaxKeys>" .. most .. "</MaxKeys><IsTruncated>" .. tostring(last ~= nil)
+        .. "</IsTruncated>" .. (last and "<NextContinuationToken>" .. escaped(last) .. "</NextContinuationToken>" or "") .. table.concat(pieces))
+end
+
 local function bucket(method, query)
     if query.location ~= nil then return s3("LocationConstraint", "") end
     if query.uploads ~= nil then return s3("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>") end
     if query.versioning ~= nil then return s3("VersioningConfiguration", "") end
-    if method == "GET" then
-        return s3("ListBucketResult", "<KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>")
+    if method == "GET" then return show(query) end
+    if method == "POST" then                       -- from now on a bucket lists what it has, and an ETag is an MD5
+        objects:set("shown", ngx.var.request_id)
+        return ngx.exit(204)
     end
     if method == "DELETE" then                     -- who removed the files wants the rest forgotten, too
         objects:flush_all()
@@ -224,8 +258,10 @@ local function put(key, headers, query)
         objects:incr(query.uploadId, tonumber(length) or 0, 0)
         keep(("%s/.parts/%s/%05d"):format(arriving, query.uploadId, part))
     else
-        etag = etag_of(key, headers["content-md5"])
         keep(arriving .. key)
+        local md5 = headers["content-md5"]
+        if not md5 and objects:get("shown") then md5 = ngx.encode_base64(ngx.md5_bin(ngx.req.get_body_data() or "")) end
+        etag = etag_of(key, md5)
         note(key, length, sum, etag)
     end
     ngx.header["ETag"] = etag

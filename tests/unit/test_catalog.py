@@ -229,7 +229,7 @@ def test_a_new_blob_becomes_a_task(catalog: Catalog) -> None:
     assert catalog.pending_uploads(0, 9, 1 << 30) == [
         Upload(1, "c", "a/b", "0xE", 5, CRC, "c/a/b", "c/a/b", '{"content-type":"x"}', '{"k":"v"}')
     ]
-    assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "")]
+    assert catalog.everything(0, 9, deep=True) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "", deep=True)]
     catalog.settle([uploaded(1, "0xE")])
     assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "c/a/b", '"e"')]
 
@@ -241,7 +241,7 @@ def test_work_is_handed_out_by_id(catalog: Catalog) -> None:
     assert catalog.is_pending_download(2)
     catalog.settle([downloaded(row_id) for row_id in range(1, 7)])
     assert [task.id for task in catalog.pending_uploads(4, 9, 1 << 30)] == [5, 6]
-    assert [task.id for task in catalog.everything(4, 1)] == [5]
+    assert [task.id for task in catalog.everything(4, 1, deep=True)] == [5]
     assert not catalog.is_pending_download(2)
     assert not catalog.is_pending_download(99)
 

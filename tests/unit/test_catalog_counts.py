@@ -117,3 +117,14 @@ def test_usual_group_moves_the_sums_by_its_sizes(folder: Path) -> None:
         totals = catalog.totals()
         assert (totals.downloaded, totals.downloaded_bytes) == (1, 10)
         assert (totals.uploaded, totals.uploaded_bytes) == (1, 1000)
+
+
+def test_what_was_listed_and_what_became_of_it_add_up(tmp_path: Path) -> None:
+    """A row that nobody counted, or that was counted and is not there, is said, with its container."""
+    with made(tmp_path) as catalog:
+        listed(catalog, *"abc")
+        moved(catalog, 1)
+        assert catalog.unaccounted() == ""
+        sql(tmp_path, "UPDATE containers SET blobs = blobs + 1")
+        assert catalog.unaccounted().startswith("COUNTS-DIFFER: 3 blobs are accounted for (30 bytes), 4 were listed")
+        assert catalog.unaccounted().endswith("in container 'c' 4 were listed, and there are 3 rows.")

@@ -490,7 +490,7 @@ def test_the_end_of_a_run_says_what_was_done_and_what_is_left() -> None:
 
 
 def test_a_run_with_nothing_to_do_is_short() -> None:
-    """A second run right after the first says that nothing moved, in four lines."""
+    """A second run right after the first says that nothing moved, in five lines; the last adds up."""
     out = text_file()
     console(out).outcome(Outcome("run", NOTHING._replace(blobs=5, uploaded=5), listed=5, seconds=2.04))
     assert content(out).splitlines() == [
@@ -498,7 +498,16 @@ def test_a_run_with_nothing_to_do_is_short() -> None:
         "Downloaded 0 blobs.",
         "Uploaded 0 blobs.",
         "In S3: 5 of 5 blobs. Took 2 s.",
+        "5 listed = 5 in S3",
     ]
+
+
+def test_what_does_not_add_up_is_said() -> None:
+    """The catalog's word about it stands below the sum, and the exit code is that of a mismatch."""
+    out = text_file()
+    outcome = Outcome("download", NOTHING._replace(blobs=5, failed=5), unaccounted="COUNTS-DIFFER: 5 and 6.")
+    assert console(out).outcome(outcome) == 5
+    assert content(out).splitlines()[2:4] == ["5 listed = 5 failed", "COUNTS-DIFFER: 5 and 6."]
 
 
 def test_a_stopped_run_says_how_to_go_on() -> None:

@@ -251,9 +251,9 @@ class Catalog:
         """Rows that claim a file or an object with a greater id than *after_id*, by id."""
         return work.everything(self._database, after_id, limit, deep=deep)
 
-    def files(self, after_id: int, limit: int, *, part: int = 1, parts: int = 1) -> list[Check]:
+    def to_read(self, after_id: int, limit: int, *, part: int = 1, parts: int = 1) -> list[Check]:
         """Files to read again with a greater id than *after_id*, by id; of *parts* slices the one numbered *part*."""
-        return work.files(self._database, after_id, limit, part=part, parts=parts)
+        return work.to_read(self._database, after_id, limit, part=part, parts=parts)
 
     def begin_objects(self) -> list[ListObjects]:
         """Forget what the bucket was seen to hold; how to list it anew."""
@@ -265,9 +265,18 @@ class Catalog:
         with self._database.atomic():
             objects.settle(self._database, page)
 
-    def has_proven(self) -> bool:
-        """Whether any object was proven yet, so that a listing of the bucket may spare questions."""
-        return objects.has_proven(self._database)
+    def prove_by_etag(self, after_id: int) -> int:
+        """Prove some rows behind *after_id* by what the bucket's listing shows; the last of them, 0 at the end."""
+        with self._database.atomic():
+            return objects.prove_by_etag(self._database, after_id, self._at())
+
+    def files(self, after_id: int, limit: int) -> list[tuple[int, str, str, int, bool]]:
+        """Rows of which only the file is to be looked at: (id, container, NAS path, size in bytes, is seen)."""
+        return objects.files(self._database, after_id, limit)
+
+    def count_seen(self, containers: Sequence[str]) -> int:
+        """Rows whose object is listed as it was when it was proven."""
+        return objects.count_seen(self._database, containers)
 
     def settle(self, outcomes: Sequence[RowResult]) -> int:
         """Write what workers gave back; how many rows it changed.
@@ -348,6 +357,10 @@ class Catalog:
     def container_counts(self) -> tuple[tuple[ContainerStatus, int], ...]:
         """How many containers have each status that occurs."""
         return sums.container_counts(self._database)
+
+    def unaccounted(self) -> str:
+        """Say what does not add up between what was listed and what became of it; "" when all does."""
+        return sums.unaccounted(self._database)
 
     def moving(self, containers: Sequence[str]) -> int:
         """How many blobs of these containers are not skipped."""

@@ -35,19 +35,23 @@ FROM sync INDEXED BY uploads_pending
 WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
 """
 
-# `seen` and `told` speak of an object that is listed with the size of the blob: nothing else needs no question.
+# `seen` and `told` speak of an object that is listed with the size of the blob. What is seen, or has no object, is not
+# here but in `objects.files`, unless all is to be read, or something was wrong with it before.
 _CHECKS = """
 SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
     CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
     coalesce(objects.etag, s3_etag, ''), objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL,
-    coalesce(objects.checksum, ''), ?, 0
+    coalesce(objects.checksum, ''), ?1, 0
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
-WHERE id > ? AND (azure_status = 1 OR s3_status = 1) ORDER BY id LIMIT ?
+WHERE id > ?2 AND (azure_status = 1 OR s3_status = 1) AND (
+    ?1 OR nas_check IS NOT NULL OR s3_check IS NOT NULL
+    OR (s3_status = 1 AND (azure_status <> 1 OR NOT (objects.etag IS s3_etag AND proven IS 1)))
+) ORDER BY id LIMIT ?3
 """
 
-_FILES = """
+_TO_READ = """
 SELECT id, container, blob, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob), '', '', 0, '',
     1, 1
 FROM sync WHERE id > ? AND azure_status = 1 AND id % ? = ? ORDER BY id LIMIT ?
@@ -102,9 +106,9 @@ def everything(database: Database, after_id: int, limit: int, *, deep: bool) -> 
     return list(map(Check._make, database.rows(_CHECKS, (deep, after_id, limit))))
 
 
-def files(database: Database, after_id: int, limit: int, *, part: int, parts: int) -> list[Check]:
+def to_read(database: Database, after_id: int, limit: int, *, part: int, parts: int) -> list[Check]:
     """Files to read again, by id: of *parts* slices the one numbered *part*, from 1 on."""
-    return list(map(Check._make, database.rows(_FILES, (after_id, parts, part - 1, limit))))
+    return list(map(Check._make, database.rows(_TO_READ, (after_id, parts, part - 1, limit))))
 
 
 def is_pending_download(database: Database, row_id: int) -> bool:

@@ -32,6 +32,9 @@ def outcome_lines(outcome: Outcome) -> list[Text]:
         by = "Ctrl-C" if outcome.stopped_by == "SIGINT" else outcome.stopped_by
         lines.append(Text(f"Stopped by {by} after {took}; the same command goes on from here.", style="yellow"))
     lines.append(_sum(outcome.totals, took if not outcome.stopped_by else ""))
+    lines.append(_equation(outcome.totals))
+    if outcome.unaccounted:
+        lines.append(Text(safe(outcome.unaccounted), style="bold red"))
     if outcome.mismatches:
         differ = "differs" if outcome.mismatches == 1 else "differ"
         lines.append(Text(f"{_blobs(outcome.mismatches)} {differ} from what the catalog says.", style="bold red"))
@@ -153,6 +156,19 @@ def _sum(totals: Totals, took: str) -> Text:
     if totals.containers_pending:
         text += f"; {_count(totals.containers_pending, 'container')} to list"
     return Text(f"{text}.{f' Took {took}.' if took else ''}", style="bold")
+
+
+def _equation(totals: Totals) -> Text:
+    """Every blob that was ever listed is in one of these: nothing is lost on the way."""
+    parts = [
+        (totals.uploaded, "in S3"),
+        (totals.downloaded, "on the NAS"),
+        (totals.pending, "pending"),
+        (totals.failed, "failed"),
+        (totals.skipped, "skipped"),
+    ]
+    said = " + ".join(f"{count:,} {word}" for count, word in parts if count) or "0"
+    return Text(f"{totals.blobs:,} listed = {said}", style="dim")
 
 
 def _failures(totals: Totals, verb: str) -> list[Text]:

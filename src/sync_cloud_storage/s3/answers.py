@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -35,6 +36,14 @@ class Stored(NamedTuple):
     about: tuple[str, ...] = ()  # its properties and metadata as header lines, where it was looked at
 
 
+Listed = tuple[str, int, str]  # key, size in bytes, ETag
+_ROW_BEGIN, _ROW_END = b"<Contents>", b"</Contents>"
+_TEXT = r"[^<&>\x00-\x1f\ufffe\uffff\ufffd]"  # what stands in XML for itself
+_ENTRY = r"(?:<(?!Key|ETag|Size|Contents)[A-Za-z]+>[^<]*</[A-Za-z]+>)*"  # what an object has besides, in any order
+_ROW = re.compile(
+    rf"<Contents>{_ENTRY}<Key>({_TEXT}+)</Key>{_ENTRY}<ETag>(?:&quot;|\")([0-9A-Za-z-]+)(?:&quot;|\")</ETag>{_ENTRY}"
+    rf"<Size>([0-9]{{1,18}})</Size>{_ENTRY}(?:<Owner>{_ENTRY}</Owner>)?{_ENTRY}"
+).fullmatch
 _DESCRIBES = frozenset({"content-type", "content-encoding", "content-language", "content-disposition", "cache-control"})
 
 
@@ -85,23 +94,53 @@ def listed_part(node: Any) -> Part:
     return Part(number, size, child(node, "ETag").strip('"'), child(node, "ChecksumCRC64NVME"))
 
 
-def objects(body: bytes) -> tuple[list[tuple[str, int, str]], bool]:
+def objects(body: bytes) -> tuple[list[Listed], bool]:
     """(key, size in bytes, ETag) of each object in an answer to ListObjectsV2, and whether there are more.
+
+    Rows of the usual form are taken to pieces without a parser: a bucket has millions of them.
 
     Raises:
         ValueError: It is no such answer.
     """
-    root = etree.fromstring(
-        body, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
-    )
+    begin, end = body.find(_ROW_BEGIN), body.rfind(_ROW_END) + len(_ROW_END)
+    rows, around = (body[begin:end], body[:begin] + body[end:]) if 0 <= begin < end else (b"", body)
+    root = _parsed(around)
     if root is None or etree.QName(root).localname != "ListBucketResult":
         raise ValueError("it is no list of objects")
-    read = unquote_plus if child(root, "EncodingType") == "url" else str
+    read = _unquoted if child(root, "EncodingType") == "url" else str
+    found = None if b"Contents" in around else _of_usual_form(rows)
+    if found is None:
+        found = [_listed(node) for node in nodes(body, "Contents")]
+    return [(read(key), size, etag) for key, size, etag in found], child(root, "IsTruncated") == "true"
+
+
+def _of_usual_form(rows: bytes) -> list[Listed] | None:
+    """None when a row has another form."""
     found = []
-    for node in root.iterchildren("{*}Contents"):
-        said = {each.tag.rpartition("}")[2]: each.text or "" for each in node}
-        found.append((read(said["Key"]), int(said["Size"]), said.get("ETag", "").strip('"')))
-    return found, child(root, "IsTruncated") == "true"
+    for row in rows.decode("utf-8", "replace").split("</Contents>")[:-1]:
+        match = _ROW(row)
+        if match is None:
+            return None
+        key, etag, size = match.groups()
+        found.append((key, int(size), etag))
+    return found
+
+
+def _listed(node: Any) -> Listed:
+    key, size = child(node, "Key"), child(node, "Size")
+    if not key:
+        raise ValueError("an object has no key")
+    return key, int(size), child(node, "ETag").strip('"')
+
+
+def _unquoted(key: str) -> str:
+    return unquote_plus(key) if "%" in key or "+" in key else key
+
+
+def _parsed(body: bytes) -> Any:
+    # "recover": S3 writes keys with control characters as they are, which XML forbids.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
+    return etree.fromstring(body, parser) if body.strip() else None
 
 
 def nodes(body: bytes, name: str) -> list[Any]:
@@ -110,9 +149,7 @@ def nodes(body: bytes, name: str) -> list[Any]:
     Raises:
         BlobFault: S3-ANSWER, it is no XML.
     """
-    # "recover": S3 writes keys with control characters as they are, which XML forbids.
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
-    root = etree.fromstring(body, parser) if body.strip() else None
+    root = _parsed(body)
     if root is None:
         raise BlobFault("S3-ANSWER", "The endpoint's answer is not XML.")
     return [node for node in root.iter() if isinstance(node.tag, str) and etree.QName(node).localname == name]
