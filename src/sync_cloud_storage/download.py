@@ -64,6 +64,8 @@ class Downloader:
 
     def _reading(self, task: Download) -> Request | None:
         """The request for a small blob; None where something about it has to be said that `download` says."""
+        if task.known_crc64nvme:
+            return None
         try:
             return self._azure.reading(task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes)
         except BlobFault:
@@ -84,7 +86,7 @@ class Downloader:
 
     def _bring(self, task: Download, first: Response | None) -> Story[Downloaded]:
         is_small = task.size_bytes <= SMALL_BYTES
-        if not is_small:
+        if task.known_crc64nvme or not is_small:
             there: Downloaded | None = yield Aside(self._already_there, (task,))
             if there is not None:
                 return there
@@ -226,8 +228,11 @@ class Downloader:
 
     def _already_there(self, task: Download) -> Downloaded | None:
         """Adopt a file that is there and proves to be this version: size and the source's own MD5."""
-        if not task.content_md5 or self._nas.size_of(task.nas_path) != task.size_bytes:
+        if not (task.content_md5 or task.known_crc64nvme) or self._nas.size_of(task.nas_path) != task.size_bytes:
             return None
+        if not task.content_md5:
+            known = self._holds(task, task.known_crc64nvme)
+            return Downloaded(task.id, task.etag, task.known_crc64nvme, "", 0, self._now()) if known else None
         hashed = Running(md5=True)
         with self._nas.open_read(task.nas_path) as file:
             offset = 0
