@@ -177,7 +177,9 @@ class Upload(NamedTuple):
     """Bring one file from the NAS to S3.
 
     `upload_id`: "" when no multipart upload was ever begun for this key, "?" when one may be open whose id was never
-    written down (killed in between), else the id.
+    written down (killed in between), else the id. `earlier`: checksums of versions
+    that we copied before this one, with blanks between them, as a rebuild knows them by manifests; an object that has
+    one of them is ours.
     """
 
     id: int
@@ -192,6 +194,7 @@ class Upload(NamedTuple):
     metadata: str
     upload_id: str = ""
     may_replace: bool = False
+    earlier: str = ""
 
 
 class Check(NamedTuple):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.adopting import Adopter, changed_name, evidence
 from sync_cloud_storage.checksum import combine_all, crc64nvme, crc_to_s3
 from sync_cloud_storage.company import COMPANY_BYTES, Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together, for_one
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
-from sync_cloud_storage.names import object_key
 from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, described_as, fits, part_size_for
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Uploader:
         self._part_bytes = part_bytes
         self._now = now
         self._give = give
-        self._ask_first = ask_first
+        self._adopter = Adopter(s3, now) if ask_first else None
         self._names_checksums = True
 
     def may_join(self, task: Upload) -> bool:
@@ -76,42 +76,18 @@ class Uploader:
 
     def in_company(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
         """The way of some small files side by side. Raises nothing: what does not go well is left to go on alone."""
-        if self._ask_first:
-            return (yield from self._looked_for(tasks))
+        if self._adopter is not None:
+            return (yield from self._adopter.in_company(tasks))
         bodies: list[bytes | ScsError] = yield Together(self._read_many, tasks)
         answers: list[Response | None] = yield from answers_to(
             [self._putting(task, body) for task, body in zip(tasks, bodies, strict=True)]
         )
         return [self._taken(task, answer) for task, answer in zip(tasks, answers, strict=True)]
 
-    def _looked_for(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
-        """Those whose object is there already."""
-        answers = yield from answers_to([self._looking(task) for task in tasks])
-        return [
-            self._adopted(task, None if answer is None else self._s3.describes(answer)) or Alone(answer)
-            for task, answer in zip(tasks, answers, strict=True)
-        ]
-
-    def _looking(self, task: Upload) -> Request | None:
-        try:
-            return self._s3.looking(task.s3_key)
-        except BlobFault:
-            return None
-
-    def _adopted(self, task: Upload, there: Stored | None) -> Uploaded | None:
-        """The evidence, if this object is what would be sent: size, checksum and description."""
-        if there is None or (there.size_bytes, there.checksum) != (task.size_bytes, task.crc64nvme):
-            return None
-        try:
-            about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
-        except BlobFault:
-            return None
-        return self._evidence(task, there, 0) if described_as(there, about) else None
-
     def _taken(self, task: Upload, answer: Response | None) -> Uploaded | Alone:
         stored = None if answer is None else self._s3.has_taken(answer, task.size_bytes)
         if stored is not None and stored.checksum == task.crc64nvme:
-            return self._evidence(task, stored, task.size_bytes)
+            return evidence(task, stored, task.size_bytes, self._now())
         if stored is not None and not stored.checksum:
             self._names_checksums = False
         return Alone(answer)
@@ -121,7 +97,7 @@ class Uploader:
         if not isinstance(body, bytes):
             return None
         try:
-            about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
+            about = self._s3.about_object(task.headers, task.metadata, changed_name(task))
             return self._s3.putting(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace)
         except BlobFault:
             return None
@@ -135,8 +111,9 @@ class Uploader:
             text = f"{_name(task)} has {task.size_bytes} bytes; S3 takes {MAX_OBJECT_BYTES} in one object."
             return Failed(task.id, Leg.S3, task.etag, "S3-TOO-BIG", text)
         try:
-            if self._ask_first:
-                if (done := self._adopted(task, (yield from self._there(task, first)))) is not None:
+            if self._adopter is not None:
+                done, task = yield from self._adopter.look(task, first)
+                if done is not None:
                     return done
                 first = None
             return (yield from self._bring(task, first))
@@ -146,7 +123,7 @@ class Uploader:
             return Failed(task.id, Leg.S3, task.etag, fault.code, str(fault))
 
     def _bring(self, task: Upload, first: Response | None) -> Story[Uploaded]:
-        about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
+        about = self._s3.about_object(task.headers, task.metadata, changed_name(task))
         way = self._in_parts
         if task.size_bytes < self._multipart_from_bytes:
             way = self._small if task.size_bytes <= SMALL_BYTES else self._streamed
@@ -163,7 +140,7 @@ class Uploader:
                 if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN and not task.may_replace:
                     there = yield from self._object(task)
                     if described_as(there, about):
-                        return self._evidence(task, there, 0)
+                        return evidence(task, there, 0, self._now())
                     # The right bytes under an outdated description: nothing is lost by sending them once more.
                     task = task._replace(may_replace=True)
                     attempt -= 1
@@ -174,7 +151,7 @@ class Uploader:
                     raise
                 task = task._replace(upload_id="?" if task.upload_id or fault.code.startswith("S3-") else "")
             else:
-                return self._evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes)
+                return evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes, self._now())
 
     # ------------------------------------------------------------------------------------------- three ways
 
@@ -270,7 +247,7 @@ class Uploader:
         if stored is None:
             raise BlobFault("S3-UPLOAD", f"{_name(task)}: the upload ended and no object is there.")
         if stored.size_bytes == task.size_bytes and not stored.checksum:
-            stored = yield from self._hashed(task, stored)
+            stored = stored._replace(checksum=(yield from self._s3.hash_object(task.s3_key, task.size_bytes)))
         if (stored.size_bytes, stored.checksum) != (task.size_bytes, task.crc64nvme):
             raise BlobFault(
                 "S3-EXISTS",
@@ -278,22 +255,6 @@ class Uploader:
                 "Move it away, or let it be written over with --overwrite.",
             )
         return stored
-
-    def _there(self, task: Upload, first: Response | None) -> Story[Stored | None]:
-        """The object as it is now; None where there is none, or no right to know that."""
-        try:
-            there = yield from self._s3.look(task.s3_key, first)
-        except BlobFault as fault:
-            if fault.code != "S3-403":
-                raise
-            return None
-        if there is not None and there.size_bytes == task.size_bytes and not there.checksum:
-            there = yield from self._hashed(task, there)
-        return there
-
-    def _hashed(self, task: Upload, stored: Stored) -> Story[Stored]:
-        """With the checksum of its bytes, which the endpoint does not name."""
-        return stored._replace(checksum=(yield from self._s3.hash_object(task.s3_key, task.size_bytes)))
 
     def _confirmed(self, task: Upload, stored: Stored) -> Story[Stored]:
         """The endpoint's own word on what it holds: the checksum in its answer, else it is asked again."""
@@ -306,9 +267,6 @@ class Uploader:
             text = f"{_name(task)}: the endpoint's checksum is {stored.checksum}, ours {task.crc64nvme}."
             raise BlobFault("S3-DIGEST", text)
         return stored
-
-    def _evidence(self, task: Upload, stored: Stored, moved: int) -> Uploaded:
-        return Uploaded(task.id, task.etag, stored.etag, stored.checksum, stored.version_id, moved, self._now())
 
     # ----------------------------------------------------------------------------------------- from the disk
 
@@ -387,12 +345,6 @@ def _hash_span(file: ReadFile, offset: int, length: int) -> int:
         crc = crc64nvme(data, crc)
         offset += len(data)
     return crc
-
-
-def _changed_name(task: Upload) -> str:
-    """The name that S3 could not take as a key, to be kept as metadata; "" where the key is as it should be."""
-    plain = f"{task.container}/{task.blob}"
-    return plain if task.s3_key != plain and task.s3_key == object_key(plain) else ""
 
 
 def _name(task: Upload) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
-    from sync_cloud_storage.model import Totals
+    from sync_cloud_storage.model import Totals, Upload
     from sync_cloud_storage.nas import Nas
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
@@ -177,7 +177,17 @@ class Work:
             multipart_from_bytes=self._settings.transfer.multipart_from_bytes,
             may_replace=self._settings.overwrite,
         )
-        return Rows(fetch, self._wanted)
+        return Rows(self._with_earlier(fetch) if self._verb == "rebuild" else fetch, self._wanted)
+
+    def _with_earlier(self, fetch: Callable[[int, int], list[Upload]]) -> Callable[[int, int], list[Upload]]:
+        """What is in S3 may be an earlier version, of which this catalog knows by the manifests only."""
+
+        def fetch_more(after_id: int, limit: int) -> list[Upload]:
+            tasks = fetch(after_id, limit)
+            earlier = self.catalog.earlier(task.id for task in tasks)
+            return [task._replace(earlier=" ".join(earlier.get(task.id, ()))) for task in tasks]
+
+        return fetch_more
 
     def objects(self) -> Objects:
         """The bucket."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.cli.stop import Stop
     from sync_cloud_storage.settings import Settings
 
-VERBS = ["init", "sync", "reset-live", "download", "upload", "run", "xcheck", "status", "clean"]
-RUNS = ["sync", "download", "upload", "run", "xcheck"]
+VERBS = ["init", "sync", "reset-live", "download", "upload", "run", "xcheck", "status", "rebuild", "clean"]
+RUNS = ["sync", "download", "upload", "run", "xcheck", "rebuild"]
 TOTALS = Totals(*[0] * len(Totals._fields))
 
 
@@ -78,6 +78,14 @@ class Recorder:
     def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome:
         """Do nothing."""
         return self._note("xcheck", deep, containers)
+
+    def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
+        """Do nothing."""
+        return self._note("scrub", part, parts, containers)
+
+    def rebuild(self) -> Outcome:
+        """Do nothing."""
+        return self._note("rebuild")
 
     def status(self) -> StatusReport:
         """Do nothing."""
@@ -144,6 +152,9 @@ def scs(line: str, migration: Recorder | None = None, *, stdin: io.StringIO | No
         ("run --watch 15m --retry-failed", ("run", True, 900.0, ())),
         ("xcheck", ("xcheck", False, ())),
         ("xcheck --deep --container a", ("xcheck", True, ("a",))),
+        ("xcheck --nas", ("scrub", 1, 1, ())),
+        ("xcheck --nas --deep --slice 3/10 --container a", ("scrub", 3, 10, ("a",))),
+        ("rebuild --overwrite", ("rebuild",)),
         ("status", ("status",)),
         ("clean --yes", ("clean",)),
     ],
@@ -262,6 +273,14 @@ def test_help_fits_forty_columns(capsys: pytest.CaptureFixture[str], monkeypatch
         ("run --watch", "requires an argument", "scs run --help"),
         ("run --watch 15", '--watch: "15" is not a duration', "15m"),
         ("run --watch 0s", "too often", "15m"),
+        ("xcheck --slice 3/10", "needs --nas", "Add --nas"),
+        ("xcheck --nas --slice 3", "--slice 3: not two whole numbers", "3/10"),
+        ("xcheck --nas --slice -1/10", "--slice -1/10: not two whole numbers", "3/10"),
+        ("xcheck --nas --slice 1/1e3", "not two whole numbers", "3/10"),
+        ("xcheck --nas --slice \u0663/9", "not two whole numbers", "3/10"),
+        ("xcheck --nas --slice 11/10", "of 10 slices there is none with the number 11", "3/10"),
+        ("xcheck --nas --slice 0/10", "there is none with the number 0", "3/10"),
+        ("xcheck --nas --slice 0/0", "of 0 slices", "3/10"),
         ("run --workers many", "--workers must be a whole number, not 'many'", "Worker processes"),
         ("run --concurrency 99999", "--concurrency must be from 0 to 4096", "Requests out"),
         ("-sync -container", "The flags of 2019 are verbs now.", "scs sync"),

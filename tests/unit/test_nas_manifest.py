@@ -133,7 +133,7 @@ def test_flushed_now_and_then_and_at_the_end(nas: Nas, monkeypatch: pytest.Monke
     assert len(flushed) == before + 2
 
 
-# ----------------------------------------------------------------------------------------------------- what is not whole
+# ---------------------------------------------------------------------------------------------------- what is not whole
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, len(lines([TWO])) - 1])

@@ -324,12 +324,16 @@ class Catalog:
         *elsewhere* gathers, by id, where files are that are not where their rows would have them, for `move`.
         """
         with self._database.atomic():
-            return recalling.recall(self._database, entries, elsewhere)
+            return recalling.recall(self._database, entries, elsewhere, self._at())
 
     def move(self, elsewhere: dict[int, str]) -> int:
         """Give rows that are to be fetched the places where their files are; how many got them."""
         with self._database.atomic():
             return recalling.move(self._database, elsewhere)
+
+    def earlier(self, ids: Iterable[int]) -> dict[int, set[str]]:
+        """Checksums of earlier versions of these rows that were copied, by id."""
+        return recalling.earlier(self._database, ids)
 
     def phase(self) -> str:
         """How far a rebuild of this catalog is; "": none goes on."""

@@ -30,7 +30,7 @@ WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? O
 _UPLOADS = """
 SELECT id, container, blob, etag, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob),
     coalesce(s3_key, container || '/' || blob), coalesce(headers, ''), coalesce(metadata, ''),
-    coalesce(s3_upload_id, ''), coalesce(written & 2, 0) OR ?
+    coalesce(s3_upload_id, ''), coalesce(written & 2, 0) OR ?, ''
 FROM sync INDEXED BY uploads_pending
 WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
 """

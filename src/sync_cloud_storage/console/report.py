@@ -121,16 +121,18 @@ def _deeds(outcome: Outcome) -> list[str]:
 
 def _re_used(outcome: Outcome) -> list[str]:
     """What a rebuild found in its place, and what it had to move."""
-    sentences = []
-    for place, found, found_bytes, did, count, moved_bytes in (
-        ("On the NAS", outcome.adopted_on_nas, outcome.adopted_on_nas_bytes, "downloaded", outcome.downloaded,
-         outcome.downloaded_bytes),
-        ("In S3", outcome.adopted_in_s3, outcome.adopted_in_s3_bytes, "sent", outcome.uploaded, outcome.uploaded_bytes),
-    ):  # fmt: skip
-        moved = f"{_blobs(count - found)}, {units.print_bytes(moved_bytes)}" if count > found else "nothing"
-        size = f", {units.print_bytes(found_bytes)}" if found else ""
-        sentences.append(f"{place}: {_blobs(found)} adopted{size}; {did}: {moved}.")
-    return sentences
+    nas = (outcome.adopted_on_nas, outcome.adopted_on_nas_bytes)
+    s3 = (outcome.adopted_in_s3, outcome.adopted_in_s3_bytes)
+    down = (outcome.downloaded - outcome.adopted_on_nas, outcome.downloaded_bytes)
+    up = (outcome.uploaded - outcome.adopted_in_s3, outcome.uploaded_bytes)
+    return [
+        f"Adopted on the NAS: {_with_bytes(*nas)}. Downloaded: {_with_bytes(*down)}.",
+        f"Adopted in S3: {_with_bytes(*s3)}. Sent: {_with_bytes(*up)}.",
+    ]
+
+
+def _with_bytes(count: int, size_bytes: int) -> str:
+    return f"{_blobs(count)}, {units.print_bytes(size_bytes)}" if count else "nothing"
 
 
 def _scrubbed(outcome: Outcome) -> list[str]:
