@@ -160,7 +160,7 @@ def test_flushed_now_and_then(catalog: Catalog, manifest: Manifest) -> None:
     assert manifest.told == ["flush soon", "flush soon", "close"]
 
 
-@pytest.mark.parametrize("act", [lambda notes: notes.flush_when_due(), lambda notes: notes.close()])
+@pytest.mark.parametrize("act", [Notes.flush_when_due, Notes.close], ids=["now and then", "close"])
 def test_a_fault_beside_the_work_is_raised(catalog: Catalog, manifest: Manifest, act: Callable[[Notes], None]) -> None:
     """A manifest that could not be flushed ends the run; all has to be told once more, and nothing is told now."""
     catalog.told_all(complete=True)
