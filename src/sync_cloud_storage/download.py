@@ -3,6 +3,8 @@
 Small blobs come in one answer, the smallest in company, and are hashed, written, flushed and renamed in groups.
 Middle ones stream into their file. Large ones come in ranges side by side, each with If-Match, and go on after a kill
 with the ranges they had; what is already there is read again before it is believed.
+
+An attested blob goes the same three ways, in ranges for which the source gives its own checksum (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync_cloud_storage.arriving import Breadth, Follower, RangeOfFile, WholeFile, missing
+from sync_cloud_storage.azure import ATTEST_MOST_BYTES, is_attested
 from sync_cloud_storage.checksum import Running, combine_all, crc64nvme, crc_to_s3, md5_base64
-from sync_cloud_storage.company import Alone, answers_to
+from sync_cloud_storage.company import COMPANY_BYTES, Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together, for_one
 from sync_cloud_storage.listing import look
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sync_cloud_storage.azure import Azure
+    from sync_cloud_storage.azure.door import BlobSink
     from sync_cloud_storage.http.messages import Request, Response, Story
     from sync_cloud_storage.nas import Nas, Partial, Temp
 
@@ -50,11 +54,15 @@ class Downloader:
         self._now = now
         self._breadth = breadth or Breadth()
 
+    def may_join(self, task: Download) -> bool:
+        """Whether a task can travel in company: it is small, and nothing but its bytes has to be asked for."""
+        return task.size_bytes <= COMPANY_BYTES and not (task.attest or task.known_crc64nvme)
+
     def in_company(self, tasks: Sequence[Download]) -> Story[list[Downloaded | Alone]]:
         """The way of some small blobs side by side. Raises nothing: what does not go well is left to go on alone."""
         answers: list[Response | None] = yield from answers_to([self._reading(task) for task in tasks])
         arrived = [
-            _Small(task, answer.body)
+            _Small(task, answer.body, attested=False)
             for task, answer in zip(tasks, answers, strict=True)
             if answer is not None and self._azure.is_whole(answer, task.etag, task.size_bytes)
         ]
@@ -64,8 +72,6 @@ class Downloader:
 
     def _reading(self, task: Download) -> Request | None:
         """The request for a small blob; None where something about it has to be said that `download` says."""
-        if task.known_crc64nvme:
-            return None
         try:
             return self._azure.reading(task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes)
         except BlobFault:
@@ -86,11 +92,12 @@ class Downloader:
 
     def _bring(self, task: Download, first: Response | None) -> Story[Downloaded]:
         is_small = task.size_bytes <= SMALL_BYTES
-        if task.known_crc64nvme or not is_small:
+        if task.known_crc64nvme or (task.content_md5 and not is_small):
             there: Downloaded | None = yield Aside(self._already_there, (task,))
             if there is not None:
                 return there
-        way = self._streamed if task.size_bytes <= 2 * self._range_bytes else self._in_ranges
+        one_answer = self._step(task) if task.attest else 2 * self._range_bytes
+        way = self._streamed if task.size_bytes <= one_answer else self._in_ranges
         suspect = ""
         for attempt in range(RETRIES_AFTER_DISK + 1):
             try:
@@ -110,14 +117,36 @@ class Downloader:
                     raise
         raise AssertionError  # the last round returns or raises
 
+    def _step(self, task: Download) -> int:
+        """Bytes of one range."""
+        return min(self._range_bytes, ATTEST_MOST_BYTES) if task.attest else self._range_bytes
+
+    def _read(
+        self,
+        task: Download,
+        span: tuple[int, int],
+        sink: BlobSink | None = None,
+        first: Response | None = None,
+    ) -> Story[tuple[Response, bool]]:
+        """Bytes of the blob; and whether the source attested them: of no bytes at all there is nothing to say."""
+        has_bytes = span[0] < span[1]
+        answer: Response = yield from self._azure.read(
+            task.container,
+            task.blob,
+            task.etag,
+            span,
+            task.size_bytes,
+            sink,
+            first=first,
+            attest=task.attest and has_bytes,
+        )
+        return answer, task.attest and (is_attested(answer) or not has_bytes)
+
     # ------------------------------------------------------------------------------------------- three ways
 
     def _small(self, task: Download, first: Response | None) -> Story[Downloaded]:
-        span = (0, task.size_bytes)
-        answer: Response = yield from self._azure.read(
-            task.container, task.blob, task.etag, span, task.size_bytes, first=first
-        )
-        stored: Downloaded = yield from for_one(self._store, _Small(task, answer.body))
+        answer, attested = yield from self._read(task, (0, task.size_bytes), first=first)
+        stored: Downloaded = yield from for_one(self._store, _Small(task, answer.body, attested))
         return stored
 
     def _streamed(self, task: Download) -> Story[Downloaded]:
@@ -125,12 +154,9 @@ class Downloader:
         done = False
         try:
             into = WholeFile(temp, task)
-            yield from self._azure.read(
-                task.container, task.blob, task.etag, (0, task.size_bytes), task.size_bytes, into
-            )
-            result = yield from self._publish(
-                task, temp, _evidence(task, crc_to_s3(into.hashed.crc), into.hashed.md5_base64, self._now())
-            )
+            _, attested = yield from self._read(task, (0, task.size_bytes), into)
+            crc, md5 = crc_to_s3(into.crc), into.hashed.md5_base64
+            result = yield from self._publish(task, temp, _evidence(task, crc, md5, self._now(), attested=attested))
             done = True
         finally:
             if not done:
@@ -138,21 +164,20 @@ class Downloader:
         return result
 
     def _in_ranges(self, task: Download) -> Story[Downloaded]:
-        partial: Partial = yield Aside(self._nas.partial, (task.id, task.etag, task.size_bytes))
+        partial: Partial = yield Aside(self._partial, (task,))
         # Stopped, or the network is away: the finished ranges are worth keeping. Wrong or outdated bytes are not.
         end = partial.close
         try:
             had = sum(length for _, length, _ in partial.done)
             follower = Follower(partial) if task.content_md5 else None
-            spans = missing(partial.done, task.size_bytes, self._range_bytes)
+            spans = missing(partial.done, task.size_bytes, self._step(task))
             yield Each((self._range(task, partial, span, follower) for span in spans), self._breadth)
             if follower is not None:
                 yield from follower.catch_up()
             crc = crc_to_s3(combine_all((crc, length) for _, length, crc in sorted(partial.done)))
-            if follower is not None and follower.hashed.base64 != task.content_md5:
-                raise _WrongBytes(crc)
-            evidence = Downloaded(task.id, task.etag, crc, task.content_md5, task.size_bytes - had, self._now())
-            return (yield from self._publish(task, partial, evidence))
+            md5 = follower.hashed.base64 if follower is not None else ""
+            evidence = _evidence(task, crc, md5, self._now(), attested=partial.attested)
+            return (yield from self._publish(task, partial, evidence._replace(bytes_moved=task.size_bytes - had)))
         except BlobFault as fault:
             if isinstance(fault, _WrongBytes) or fault.kind is Kind.REPLAN or fault.code.startswith("NAS-"):
                 end = partial.discard
@@ -160,12 +185,15 @@ class Downloader:
         finally:
             end()
 
+    def _partial(self, task: Download) -> Partial:
+        return self._nas.partial(task.id, task.etag, task.size_bytes, attest=task.attest)
+
     def _range(self, task: Download, partial: Partial, span: tuple[int, int], follower: Follower | None) -> Story[None]:
         since = self._breadth.moment()
         into = RangeOfFile(partial, span, follower)
-        yield from self._azure.read(task.container, task.blob, task.etag, span, task.size_bytes, into)
+        _, attested = yield from self._read(task, span, into)
         self._breadth.learn(since)
-        partial.finished(span[0], span[1] - span[0], into.crc)
+        partial.finished(span[0], span[1] - span[0], into.crc, attested=attested if task.attest else None)
         if follower is not None:
             follower.arrived(span[0], span[1] - span[0])
             yield from follower.catch_up()
@@ -189,10 +217,10 @@ class Downloader:
         outcomes: dict[int, Downloaded | ScsError] = {}
         publications: list[tuple[_Small, Publication]] = []
         for small in group:
-            task, body = small
+            task, body, attested = small
             try:
                 md5 = md5_base64(body) if task.content_md5 else ""
-                outcomes[task.id] = _evidence(task, crc_to_s3(crc64nvme(body)), md5, now)
+                outcomes[task.id] = _evidence(task, crc_to_s3(crc64nvme(body)), md5, now, attested=attested)
                 temp = self._nas.temp(task.id)
             except ScsError as error:
                 outcomes[task.id] = error
@@ -227,12 +255,13 @@ class Downloader:
         return True
 
     def _already_there(self, task: Download) -> Downloaded | None:
-        """Adopt a file that is there and proves to be this version: size and the source's own MD5."""
-        if not (task.content_md5 or task.known_crc64nvme) or self._nas.size_of(task.nas_path) != task.size_bytes:
+        """Adopt a file that is there and proves to be this version: by the source's own MD5, else by what is known."""
+        if self._nas.size_of(task.nas_path) != task.size_bytes:
             return None
         if not task.content_md5:
-            known = self._holds(task, task.known_crc64nvme)
-            return Downloaded(task.id, task.etag, task.known_crc64nvme, "", 0, self._now()) if known else None
+            if not self._holds(task, task.known_crc64nvme):
+                return None
+            return _evidence(task, task.known_crc64nvme, "", self._now(), attested=False)._replace(bytes_moved=0)
         hashed = Running(md5=True)
         with self._nas.open_read(task.nas_path) as file:
             offset = 0
@@ -242,12 +271,14 @@ class Downloader:
         if hashed.md5_base64 != task.content_md5:
             return None
         self._nas.make_durable(task.nas_path)
-        return Downloaded(task.id, task.etag, crc_to_s3(hashed.crc), task.content_md5, 0, self._now())
+        evidence = _evidence(task, crc_to_s3(hashed.crc), task.content_md5, self._now(), attested=False)
+        return evidence._replace(bytes_moved=0)
 
 
 class _Small(NamedTuple):
     task: Download
     body: bytes
+    attested: bool
 
 
 class _WrongBytes(BlobFault):
@@ -258,10 +289,12 @@ class _WrongBytes(BlobFault):
         self.crc64nvme = crc64nvme
 
 
-def _evidence(task: Download, crc: str, md5: str, at_utc: str) -> Downloaded:
+def _evidence(task: Download, crc: str, md5: str, at_utc: str, *, attested: bool) -> Downloaded:
     if task.content_md5 and md5 != task.content_md5:
         raise _WrongBytes(crc)
-    return Downloaded(task.id, task.etag, crc, md5, task.size_bytes, at_utc)
+    # What the source said of this version earlier holds for the same bytes.
+    attested = attested or bool(task.known_attested and crc == task.known_crc64nvme)
+    return Downloaded(task.id, task.etag, crc, md5, task.size_bytes, at_utc, attested)
 
 
 def _source_md5(task: Download) -> BlobFault:

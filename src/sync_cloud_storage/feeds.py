@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sync_cloud_storage.catalog import Catalog
-    from sync_cloud_storage.model import BlobsPage, ListObjects, Task
+    from sync_cloud_storage.model import BlobsPage, ListObjects, ObjectsPage, Task
 
 # What the tasks of one feed that one worker has in hand may weigh: enough for it to go on, at 6,000 small blobs a
 # second, while the catalog settles a group of results. With 256 it stood still for more than half of its time.
@@ -135,20 +135,32 @@ class Objects:
 
     def __init__(self, spans: Iterable[ListObjects]) -> None:
         self._ready = deque(spans)
+        self._out = 0
+        self._gave_up = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the bucket holds was listed."""
+        return not (self._ready or self._out or self._gave_up)
 
     def take(self, room: int) -> list[Task]:
         """The next spans."""
-        return [self._ready.popleft() for _ in range(min(max(room, 0), len(self._ready)))]
+        out: list[Task] = [self._ready.popleft() for _ in range(min(max(room, 0), len(self._ready)))]
+        self._out += len(out)
+        return out
 
-    def back(self, task: Task) -> None:
-        """Nothing is kept."""
+    def back(self, task: Task) -> None:  # noqa: ARG002
+        """What there is more of a span came with its page."""
+        self._out -= 1
 
     def look_again(self) -> None:
-        """Spans are only ever announced by `go_on`."""
+        """Spans are only ever announced by `page`."""
 
-    def go_on(self, span: ListObjects) -> None:
-        """There is more of a span."""
-        self._ready.appendleft(span)
+    def page(self, page: ObjectsPage) -> None:
+        """A page is committed: its span may go on, or cannot."""
+        self._gave_up = self._gave_up or page.gave_up
+        if page.goes_on is not None:
+            self._ready.appendleft(page.goes_on)
 
 
 class FileSizes:

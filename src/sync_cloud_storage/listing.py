@@ -67,7 +67,7 @@ def list_blobs(task: ListBlobs, azure: Azure, placement: Placement, give: Callab
 def list_objects(task: ListObjects, s3: S3, give: Callable[[Result], None]) -> Story[ObjectsPage]:
     """Up to OBJECT_PAGES_AHEAD pages of the bucket: all but the last through *give*, the last as the value.
 
-    A bucket that may not be listed looks empty: then each object is asked for by its key.
+    Where the bucket cannot be listed, or no further, that is said: then each object is asked for by its key.
     """
     after = task.after
     for pages_left in reversed(range(OBJECT_PAGES_AHEAD)):
@@ -84,7 +84,7 @@ def list_objects(task: ListObjects, s3: S3, give: Callable[[Result], None]) -> S
         if not pages_left:
             return ObjectsPage.of(within, task._replace(after=after))
         give(ObjectsPage.of(within))
-    return ObjectsPage.of([])
+    return ObjectsPage.of([], gave_up=True)
 
 
 def look(task: Look, azure: Azure, now: Callable[[], str]) -> Story[Seen | Gone | Failed]:

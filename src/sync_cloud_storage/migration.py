@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.bucket import Delivered
 from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
@@ -14,6 +15,7 @@ from sync_cloud_storage.feeds import Feeds
 from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Outcome, StatusReport
+from sync_cloud_storage.s3.batch import write_manifest
 from sync_cloud_storage.settings import write_templates
 from sync_cloud_storage.work import PROBLEMS_SHOWN, Around, Work, workers_for
 
@@ -121,16 +123,36 @@ class Migration:
                     return work.outcome()
                 work.list_containers()
 
-    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome:
-        """Hold a fresh listing, the NAS and S3 against the catalog."""
+    def xcheck(
+        self,
+        *,
+        deep: bool,
+        containers: tuple[str, ...],
+        inventory: Path | None = None,
+        checksums: tuple[Path, ...] = (),
+    ) -> Outcome:
+        """Hold a fresh listing, the NAS and S3 against the catalog.
+
+        *inventory* is the manifest of an S3 Inventory, in place of a listing of the bucket; *checksums* are completion
+        reports of S3 Batch Operations. Both were copied to this machine.
+        """
+        if inventory is not None or checksums:
+            self._settings.require("azure", "nas", "target")
+        delivered = Delivered.opened(inventory, checksums, self._settings.target.bucket)
         with self._working("xcheck", azure=True, nas=True, target=True) as work:
             work.list_containers()
             work.only(containers)
             work.list_again()
-            work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=work.objects()))
-            work.prove_by_listing()
+            bucket = work.bucket(delivered)
+            work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=bucket.look()))
+            bucket.hear()
             work.drive(Feeds(checks=work.checks(deep=deep), files=None if deep else work.files()))
-            return work.outcome(checked=True)
+            return work.outcome(checked=True)._replace(strangers=bucket.strangers(), notes=bucket.notes())
+
+    def batch_manifest(self, file: Path) -> int:
+        """Write the manifest of a job *Compute checksum* for all objects that are not proven; how many there are."""
+        with Catalog.read(self._settings.db_file) as catalog:
+            return write_manifest(file, catalog.bucket(), catalog.unproven_objects())
 
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
         """Read files on the NAS again, of *parts* slices the one numbered *part*; neither cloud is asked."""

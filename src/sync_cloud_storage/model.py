@@ -158,7 +158,7 @@ class Download(NamedTuple):
     `may_replace`: the file at `nas_path` is one that we wrote, or the user said so; otherwise a file that is already
     there is adopted when its bytes are right, and never overwritten. `attest`: the source is asked for its own
     checksum of every range. `known_crc64nvme`: what a manifest on the NAS says of this very version; a file that has
-    it is this blob.
+    it is this blob. `known_attested`: the source itself said so.
     """
 
     id: int
@@ -171,6 +171,7 @@ class Download(NamedTuple):
     may_replace: bool = False
     attest: bool = False
     known_crc64nvme: str = ""
+    known_attested: bool = False
 
 
 class Upload(NamedTuple):
@@ -294,16 +295,22 @@ class BlobsPage(NamedTuple):
 
 
 class ObjectsPage(NamedTuple):
-    """Some objects of the bucket: packed rows of (key, size in bytes, ETag). `goes_on` is what is left to list."""
+    """Some objects of the bucket: packed rows of (key, size in bytes, ETag).
+
+    `goes_on` is what is left to list; `gave_up`: there may be more behind these, and it cannot be listed.
+    """
 
     packed: bytes
     object_count: int
     goes_on: ListObjects | None = None
+    gave_up: bool = False
 
     @classmethod
-    def of(cls, objects: Sequence[tuple[str, int, str]], goes_on: ListObjects | None = None) -> ObjectsPage:
+    def of(
+        cls, objects: Sequence[tuple[str, int, str]], goes_on: ListObjects | None = None, *, gave_up: bool = False
+    ) -> ObjectsPage:
         """A page of these."""
-        return cls(marshal.dumps(list(objects)), len(objects), goes_on)
+        return cls(marshal.dumps(list(objects)), len(objects), goes_on, gave_up)
 
     def listed(self) -> list[tuple[str, int, str]]:
         """Its rows."""
@@ -325,7 +332,7 @@ class Downloaded(NamedTuple):
 
     `crc64nvme` is in S3's text form; `md5` is base64, "" where none was needed. `bytes_moved` is what crossed the
     network this time: 0 for a file that was already there and right. `attested`: the source's own CRC64 of every range
-    was that of what arrived.
+    was that of what arrived, now or when this version last came with the same bytes.
     """
 
     id: int

@@ -81,7 +81,7 @@ class Notes:
                 return Stopped(fault.code, fault.sentence, fault.hint)
         return None
 
-    def tell_all(self, is_stopping: Callable[[], bool]) -> None:
+    def tell_all(self, goes_on: Callable[[], bool]) -> None:
         """Write down all that was downloaded before there were manifests, or while one could not be written.
 
         Raises:
@@ -90,7 +90,7 @@ class Notes:
         if self._manifest is None or self._catalog.has_told_all():
             return
         after = 0
-        while not is_stopping():
+        while goes_on():
             entries, after = self._catalog.entries(after, ENTRIES_AT_ONCE)
             if not after:
                 self._manifest.flush()

@@ -73,9 +73,10 @@ class Outcome(NamedTuple):
 
     `failed`: blobs and containers that failed in this run. `left`: blobs that a whole run should have moved and did
     not. `proven`, `unproven`, `mismatches` are xcheck's: rows right in every place; rows that cannot be called right
-    yet (not moved, failed, no checksum); rows that differ somewhere. `problems` are the first few, for people; the
-    catalog's view has all. `unaccounted` says what does not add up, "" when all does. `stopped_by` is "",
-    "SIGINT" or "SIGTERM".
+    yet (not moved, failed, no checksum); rows that differ somewhere. `strangers`: objects of the bucket that no blob
+    accounts for, which is no mismatch; None where not all of the bucket was seen. `problems` are the first few, for
+    people; the catalog's view has all. `notes` are sentences about how it was done. `unaccounted` says what does not
+    add up, "" when all does. `stopped_by` is "", "SIGINT" or "SIGTERM".
 
     `adopted_...`: those of the downloaded and uploaded ones that were there already, with their own sizes.
     `read_again`, `to_fetch_again`: a scrub's, files that were read, and those that are to be downloaded again.
@@ -102,8 +103,10 @@ class Outcome(NamedTuple):
     mismatches: int = 0
     read_again: int = 0
     to_fetch_again: int = 0
+    strangers: int | None = None
     problems: tuple[Problem, ...] = ()
     unaccounted: str = ""
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped_by: str = ""
 

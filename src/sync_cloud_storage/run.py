@@ -311,8 +311,8 @@ class Run:
                 self._settle_page(result, feeds)
             case ObjectsPage():
                 self._catalog.settle_objects(result)
-                if result.goes_on is not None and feeds.objects is not None:
-                    feeds.objects.go_on(result.goes_on)
+                if feeds.objects is not None:
+                    feeds.objects.page(result)
             case ContainerFailed():
                 self._catalog.settle_container_failed(result)
                 self._tally.failed += not result.not_found  # of a deleted one, the rows that were not copied fail

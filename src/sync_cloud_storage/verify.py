@@ -1,8 +1,8 @@
 """The verb *xcheck*, row by row: is the file on the NAS and the object in S3 what the catalog says they are?
 
-Each object is asked the cheapest question that suffices: none, where a listing of the bucket shows the very object that
-was proven before; none, where a report of S3's tells its checksum; else its head; and with *deep* all of its bytes,
-where the endpoint has no checksum to give.
+Each object is asked the cheapest question that suffices: none, where a report of S3's tells its checksum; none, where a
+listing of the bucket shows the very object that was proven before; else its head; and with *deep* all of its bytes,
+where the endpoint has no checksum to give (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -111,22 +111,25 @@ class Checker:
 
     def _look_at_files(self, task: Files) -> FilesSeen:
         proven, wrong = 0, []
-        for row_id, path, size_bytes, is_seen in task.listed():
-            trouble = ""
-            try:
-                found = _same_size(path, size_bytes, _need(self._nas).size_of(path))
-            except BlobFault as fault:
-                found, trouble = _no_file(fault) or _Found(), f"{fault.code}: {fault}"
-            if found.text == "":
+        rows = task.listed()
+        sizes = _need(self._nas).sizes_of([path for _, path, _, _ in rows])
+        for (row_id, path, size_bytes, is_seen), size in zip(rows, sizes, strict=True):
+            if size == size_bytes:
                 proven += is_seen
+                continue
+            trouble = ""
+            if isinstance(size, BlobFault):
+                found = _no_file(size) or _Found()
+                trouble = "" if found.text else f"{size.code}: {size}"
             else:
-                wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
+                found = _same_size(path, size_bytes, size)
+            wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
         return FilesSeen(task.file_count, proven, tuple(wrong))
 
     # --------------------------------------------------------------------------------------------- the object
 
     def _object(self, task: Check, s3: S3, first: Response | None) -> Story[_Found]:
-        if task.seen or (task.told and not task.deep):
+        if task.seen or task.told:
             return _without_asking(task)
         stored = yield from s3.look(task.s3_key, first)
         if stored is None:
@@ -166,8 +169,8 @@ class Checker:
 
 
 def _without_asking(task: Check) -> _Found:
-    """What is known of an object by a listing that shows it, and by a report that tells its checksum."""
-    if task.seen:
+    """What is known of an object by a report that tells its checksum, or else by a listing that shows it again."""
+    if not task.told:  # a report is about the bytes as they lie there, long after they were proven
         return _Found("", proven=True, etag=task.s3_etag)
     text = "" if task.told == task.crc64nvme else _digest(task, task.told)
     said = Evidence("s3", _CRC, task.told, task.size_bytes, task.s3_etag, _TOLD)

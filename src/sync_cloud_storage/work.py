@@ -14,9 +14,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from sync_cloud_storage.bucket import Bucket
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
-from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Objects, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Rows
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
@@ -27,6 +28,7 @@ from sync_cloud_storage.worker import Rate, Renew, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sync_cloud_storage.bucket import Delivered
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
     from sync_cloud_storage.model import Totals, Upload
@@ -142,7 +144,7 @@ class Work:
             self.catalog.redo_mismatched(self._only)
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
-        self._notes.tell_all(self._is_stopping_while("Writing down on the NAS what was downloaded before."))
+        self._notes.tell_all(lambda: self._goes_on("Writing down on the NAS what was downloaded before."))
 
     def list_again(self) -> None:
         """Have every container listed anew, not only the live ones."""
@@ -167,7 +169,8 @@ class Work:
 
     def downloads(self) -> Rows:
         """Pending blobs."""
-        fetch = partial(self.catalog.pending_downloads, may_replace=self._settings.overwrite)
+        settings = self._settings
+        fetch = partial(self.catalog.pending_downloads, may_replace=settings.overwrite, attest=settings.transfer.attest)
         return Rows(fetch, self._wanted)
 
     def uploads(self) -> Rows:
@@ -189,16 +192,9 @@ class Work:
 
         return fetch_more
 
-    def objects(self) -> Objects:
-        """The bucket."""
-        return Objects(self.catalog.begin_objects())
-
-    def prove_by_listing(self) -> None:
-        """Prove what the listing of the bucket proves."""
-        after = self.catalog.prove_by_etag(0)
-        while after and not self._stop.is_set():
-            self._tick(0, 0)
-            after = self.catalog.prove_by_etag(after)
+    def bucket(self, delivered: Delivered) -> Bucket:
+        """The bucket as a check gets to see it."""
+        return Bucket(self.catalog, delivered, self._goes_on)
 
     def files(self) -> FileSizes:
         """Rows of which only the file is looked at."""
@@ -219,26 +215,13 @@ class Work:
         """Mark rows with what the manifests on the NAS say of them; False when a person stopped it."""
         entries = self._nas.manifests() if self._nas is not None else iter(())
         elsewhere: dict[int, str] = {}
-        is_stopping = self._is_stopping_while("Reading the manifests on the NAS.")
-        while not is_stopping():
+        while self._goes_on("Reading the manifests on the NAS."):
             some = list(islice(entries, RECALL_AT_ONCE))
             if not some:
                 self.catalog.move(elsewhere)
                 return True
             self.catalog.recall(some, elsewhere)
         return False
-
-    def _is_stopping_while(self, note: str) -> Callable[[], bool]:
-        """Says whether to stop, and tells a person now and then what goes on."""
-
-        def is_stopping() -> bool:
-            now = time.monotonic()
-            if now - self._told_at >= TICK_S:
-                self._told_at = now
-                self._tell(0, 0, note)
-            return self._stop.is_set()
-
-        return is_stopping
 
     def drive(self, feeds: Feeds) -> None:
         """Work these feeds to their end, unless a person stopped the run already."""
@@ -292,7 +275,8 @@ class Work:
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
             unproven=self._moving(totals) - tally.proven if checked and not self._slices else 0,
-            mismatches=tally.mismatches + tally.added + tally.changed if checked else 0,
+            # What is new is in one listing only, and may have come a moment ago: it is on its way, and not missing.
+            mismatches=tally.mismatches + tally.changed if checked else 0,
             read_again=tally.checked if self._slices else 0,
             to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
@@ -358,6 +342,14 @@ class Work:
     def _send_all(self, message: Message) -> None:
         for worker in range(self._executor.workers):
             self._executor.send(worker, message)
+
+    def _goes_on(self, note: str) -> bool:
+        """Show what is done beside the workers; whether to go on with it."""
+        now = time.monotonic()
+        if note and now - self._told_at >= TICK_S:
+            self._told_at = now
+            self._tell(0, 0, note)
+        return not self._stop.is_set()
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sync_cloud_storage.arriving import RANGES_AT_ONCE
 from sync_cloud_storage.azure import Azure, AzureAccess
-from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
+from sync_cloud_storage.company import COMPANY, Alone
 from sync_cloud_storage.download import Downloader
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.http.lanes import Lanes
@@ -248,7 +248,7 @@ class Worker:
 
     def _company_of(self, task: Task) -> Any:
         """The verb that takes several tasks like this one; None for one that goes alone."""
-        if type(task) is Download and task.size_bytes <= COMPANY_BYTES:
+        if type(task) is Download and self._downloader is not None and self._downloader.may_join(task):
             return self._downloader
         if type(task) is Check and self._checker.may_join(task):
             return self._checker

@@ -26,7 +26,9 @@ from tests.servers.endpoints import AzureAt
 from tests.servers.strict import (
     BUSY,
     LOGIN_PAGE,
+    NO_CRC64,
     SLOW_DOWN,
+    WRONG_CRC64,
     Answer,
     Call,
     Cut,
@@ -210,8 +212,32 @@ def test_a_range_gets_the_checksum_that_is_asked_for(strict: StrictCloud, accoun
     assert base64.b64encode(little_endian[::-1]).decode() == crc64nvme(answer.body)
     answer = account.ask("GET", "films", "a", headers={**wanted, "x-ms-range-get-content-md5": "true"})
     assert base64.b64decode(answer.headers["content-md5"]) == md5(answer.body)
-    too_long = {"x-ms-range": f"bytes=0-{4 * MIB}", "x-ms-range-get-content-crc64": "true"}
-    assert account.ask("GET", "films", "a", headers=too_long).status == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-ms-range": f"bytes=0-{4 * MIB}", "x-ms-range-get-content-crc64": "true"},
+        {"x-ms-range": "bytes=0-9", "x-ms-range-get-content-crc64": "true", "x-ms-range-get-content-md5": "true"},
+        {"x-ms-range-get-content-crc64": "true"},
+    ],
+    ids=["over 4 MiB", "both", "no range"],
+)
+def test_a_checksum_of_a_range_has_its_limits(
+    strict: StrictCloud, account: fill.Account, headers: dict[str, str]
+) -> None:
+    """More than 4 MiB, both checksums at once, and no range at all are refused."""
+    strict.azure.put("films", "a", Seeded(7, 9 * MIB))
+    assert account.ask("GET", "films", "a", headers=headers).status == 400
+
+
+def test_a_checksum_of_a_range_can_be_wrong_or_missing(strict: StrictCloud, account: fill.Account) -> None:
+    """The two faults for it: another checksum, and none."""
+    strict.azure.put("films", "a", bytes(100))
+    strict.faults += [Fault(WRONG_CRC64, nth=1), Fault(NO_CRC64, nth=2)]
+    wanted = {"x-ms-range": "bytes=0-99", "x-ms-range-get-content-crc64": "true"}
+    given = [account.ask("GET", "films", "a", headers=wanted).headers.get("x-ms-content-crc64") for _ in range(3)]
+    assert (given[0] != given[2], given[1]) == (True, None)
 
 
 def test_if_match_guards_a_version(strict: StrictCloud, account: fill.Account) -> None:
@@ -525,7 +551,13 @@ def test_a_long_listing_comes_in_pages_in_the_order_of_utf8(strict: StrictCloud,
     assert [each["Key"] for page in pages for each in page["Contents"]] == sorted(keys, key=str.encode)
     folded = s3.list_objects_v2(Bucket="target", Prefix="d", Delimiter="/")
     assert (folded["CommonPrefixes"], folded["KeyCount"]) == ([{"Prefix": "dir/"}], 1)
-    assert s3.list_objects_v2(Bucket="target", StartAfter="dir/1", MaxKeys=1)["Contents"][0]["Key"] == "dir/2"
+    one = s3.list_objects_v2(Bucket="target", StartAfter="dir/1", MaxKeys=1)
+    assert (one["Contents"][0]["Key"], one["MaxKeys"], one["IsTruncated"], one["StartAfter"]) == (
+        *("dir/2", 1, True),
+        "dir/1",
+    )
+    none = s3.list_objects_v2(Bucket="target", MaxKeys=0)
+    assert (none["KeyCount"], none["IsTruncated"]) == (0, False)
 
 
 def test_what_the_s3_side_does_not_know_it_refuses(s3: Any) -> None:

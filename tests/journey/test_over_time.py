@@ -206,16 +206,20 @@ def test_scs_download_while_another_catalog_works_on_the_nas(desk: Desk, strict:
 
 
 def test_scs_xcheck_says_which_blobs_are_new_or_changed(desk: Desk, strict: StrictCloud) -> None:
-    """A fresh listing that differs from the catalog is a mismatch, and each blob is named."""
+    """What changed is a mismatch, what is new is only not proven yet, and each blob is named."""
     strict.azure.put("live", "same", b"one")
     strict.azure.put("live", "other", b"two")
     desk.scs("run")
-    strict.azure.put("live", "other", b"three")
     strict.azure.put("live", "fresh", b"four")
+    said = desk.scs("xcheck", code=1).out
+    assert "live/fresh" in said
+    assert "1 not proven yet" in said
+    strict.azure.put("live", "other", b"three")
+    strict.azure.put("live", "fresher", b"five")
     said = desk.scs("xcheck", code=5).out
     assert "live/other" in said
     assert "AZ-CHANGED" in said
-    assert "live/fresh" in said
+    assert "live/fresher" in said
     assert "AZ-NEW" in said
     assert "live/same" not in said
     desk.scs("run", "--quiet")

@@ -104,6 +104,22 @@ def test_scs_rebuild_of_a_lost_catalog(desk: Desk, strict: StrictCloud, moved: l
     assert "Proven: 20 blobs." in desk.scs("xcheck", "--deep").out
 
 
+def test_scs_rebuild_of_what_was_attested(desk: Desk, strict: StrictCloud) -> None:
+    """What the source attested counts as attested again, and where that is known from is kept."""
+    for number in range(3):
+        strict.azure.put("films", f"reel-{number}", bytes([number]) * (number * 3 * MIB + 1), md5="")
+    desk.scs("init")
+    desk.scs("run", "--attest")
+    before = desk.select(EVIDENCE)
+    assert {row[-1] for row in before} == {3}
+    lose(desk)
+    since = len(strict.log)
+    desk.scs("rebuild")
+    assert moves(strict, since) == []
+    assert desk.select(EVIDENCE) == before
+    assert desk.select("SELECT DISTINCT how FROM evidence") == [("a manifest on the NAS told that it was attested",)]
+
+
 def test_scs_rebuild_where_places_depend_on_the_order_of_time(desk: Desk, strict: StrictCloud) -> None:
     """Files that gave way to others that came earlier are found where they are, whatever is listed first now."""
     for name in ("a/b", "c", "x"):

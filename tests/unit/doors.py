@@ -16,14 +16,19 @@ from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.retry import Patience
 from sync_cloud_storage.model import Download, Upload
+from sync_cloud_storage.names import Placement
 from sync_cloud_storage.s3 import S3, Profile, S3Access
+from sync_cloud_storage.worker import Setup
+from tests.unit.small_nas import ID
 
 if TYPE_CHECKING:
+    from sync_cloud_storage.nas import Nas
     from tests.servers.strict import Blob, StrictCloud
 
 NOW = "2026-11-23T03:18:30Z"
 BUCKET = "bucket"
 MIB = 1 << 20
+AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
 SHORT = Patience(attempts=3, first_s=0.01, longest_s=0.02, offline_s=1.0, dice=lambda: 0.0)
 
 
@@ -79,6 +84,14 @@ def download_of(blob: Blob, row_id: int = 1, name: str = "b", **more: Any) -> Do
 def upload_of(data: bytes, **more: Any) -> Upload:
     """The task to upload the file `c/b` that should have these bytes."""
     return Upload(1, "c", "b", "e", len(data), crc(data), "c/b", "c/b", "", "")._replace(**more)
+
+
+def setup(strict: StrictCloud, nas: Nas, **more: Any) -> Setup:
+    """All doors to the strict cloud and the NAS."""
+    if BUCKET not in strict.s3.buckets:
+        strict.s3.make_bucket(BUCKET)
+    doors = (azure_access(strict), Line(), s3_profile(strict), s3_access(strict), Line(), nas.root, ID)
+    return Setup(Placement(), *doors)._replace(**more)
 
 
 def one_lane() -> Pump:

@@ -1,18 +1,21 @@
-"""Tells a story by hand: its commands are kept, its answers come from a script. And a pump for those who need one."""
+"""Tells a story by hand: its commands are kept, its answers come from a script. And pumps and workers to tell it."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Aside, Each, Pause, Request, Requests, Response, Together
+from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Requests, Response, Together
 from sync_cloud_storage.http.pump import Pump
+from sync_cloud_storage.worker import Batch, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sync_cloud_storage.http.messages import Command, Story
+    from sync_cloud_storage.model import Task
+    from sync_cloud_storage.worker import Report, Setup
 
 T = TypeVar("T")
 
@@ -109,6 +112,11 @@ class Time:
         self.now += seconds
 
 
+def get(url: str, **more: Any) -> Request:
+    """A plain request."""
+    return Request("GET", url, Line(raw_path=True), **more)
+
+
 def response(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None, **more: str) -> Response:
     """An answer; `x_ms_request_id="1"` is a header, too."""
     named = {name.replace("_", "-"): value for name, value in more.items()}
@@ -128,6 +136,34 @@ def to_sink(request: Request, status: int, headers: Mapping[str, str], *pieces: 
         else:
             collected = b"".join(pieces)[: request.max_body_bytes]
     return Response(status, {k.lower(): v for k, v in headers.items()}, collected)
+
+
+class Sink:
+    """Keeps what it is given, and what it was told before."""
+
+    def __init__(self, *, take: bool = True, fail: Exception | None = None) -> None:
+        self.received = 0
+        self.data = b""
+        self.begun: list[int] = []
+        self.calls = 0
+        self._take = take
+        self._fail = fail
+
+    def begin(self, status: int, headers: dict[str, str]) -> bool:
+        """Start over."""
+        self.received = 0
+        self.data = b""
+        self.begun.append(status)
+        self.headers = headers
+        return self._take
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Take bytes."""
+        if self._fail is not None:
+            raise self._fail
+        self.calls += 1
+        self.received += sum(map(len, pieces))
+        self.data += b"".join(pieces)
 
 
 class Ended:
@@ -161,7 +197,7 @@ def pumped(pump: Pump, *stories: Story[Any]) -> list[Any]:
     return ended.values
 
 
-def turn_until(pump: Pump, is_so: Callable[[], bool], longest_s: float = PATIENCE_S) -> None:
+def turn_until(pump: Pump | Worker, is_so: Callable[[], bool], longest_s: float = PATIENCE_S) -> None:
     """Let *pump* turn until *is_so*; a test that waits in vain ends."""
     end = time.monotonic() + longest_s
     while not is_so():
@@ -174,3 +210,52 @@ def new_pump(lanes: int = 8, **more: Any) -> Iterator[Pump]:
     pump = Pump(Lanes(lanes), **more)
     yield pump
     pump.close()
+
+
+class Told:
+    """A worker, and all that it said."""
+
+    def __init__(self, given: Setup) -> None:
+        self.reports: list[Report] = []
+        self.worker = Worker(given, self.reports.append)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.close()
+
+    @property
+    def results(self) -> list[Any]:
+        """All results, in their order."""
+        return [result for report in self.reports for result in report.results]
+
+    @property
+    def over(self) -> list[int]:
+        """All tickets that came back."""
+        return [ticket for report in self.reports for ticket in report.over]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether no ticket came back before its result."""
+        results = over = 0
+        for report in self.reports:
+            results += len(report.results)
+            over += len(report.over)
+            if over > results:
+                return False
+        return True
+
+    def give(self, *tasks: Task) -> None:
+        """Give it tasks, with tickets from 100 on."""
+        self.worker.take(Batch(tuple(enumerate(tasks, 100))))
+
+    def turn_until(self, is_so: Callable[[], bool]) -> None:
+        """Let it turn until it is so."""
+        turn_until(self.worker, is_so)
+
+    def turn_for(self, seconds: float) -> None:
+        """Let it turn for a while."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.worker.turn(0.01)

@@ -16,6 +16,7 @@ import sync_cloud_storage.azure.access as access_module
 from sync_cloud_storage.azure import Azure, AzureAccess, AzureCredentials
 from sync_cloud_storage.azure.access import SAS_LIFE, SKEW
 from sync_cloud_storage.azure.rows import iso
+from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.http.retry import Patience
@@ -36,10 +37,10 @@ from tests.servers.strict import (
     Shorten,
 )
 from tests.unit.doors import azure_door
-from tests.unit.telling import Teller, Time, new_pump, pumped, response, to_sink
+from tests.unit.telling import Teller, Time, pumped, response, to_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sync_cloud_storage.http.messages import Response, Story
     from sync_cloud_storage.http.pump import Pump
@@ -50,12 +51,6 @@ PATIENCE = Patience(attempts=3, clock=CLOCK, dice=lambda: 0.0)
 SAS = AzureAccess("http://az/acc", sas="sp=rl&sig=x")
 TODAY = datetime(2026, 11, 23, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(64))).decode()
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 def door(access: AzureAccess = SAS, wall: float = 0.0) -> Azure:
@@ -494,6 +489,11 @@ class Kept:
         self.received += sum(map(len, pieces))
         self.data += b"".join(pieces)
 
+    @property
+    def crc(self) -> int:
+        """Its CRC64NVME."""
+        return crc64nvme(self.data)
+
 
 @pytest.mark.parametrize("to", ["memory", "sink"])
 @pytest.mark.parametrize("fault", WRONG)
@@ -524,6 +524,22 @@ def _wrong(strict: StrictCloud, pump: Pump, fault: Any, span: tuple[int, int], s
     strict.faults[:] = [Fault(fault, operation="GetBlob", times=0)]
     with pytest.raises(ScsError):
         pumped(pump, azure.read("c", "b", blob.etag, span, size, sink))
+
+
+def test_whole_at_a_glance() -> None:
+    """The quick judge of small blobs takes the right answer, as `read` does, and no other one."""
+    right = said(200, b"ab", etag='"e"')
+    wrong = [
+        right._replace(status=206),
+        right._replace(status=500),
+        right._replace(body=b"a"),
+        right._replace(body=b"abc"),
+        said(200, b"ab", etag='"f"'),
+        said(200, b"ab"),
+        response(200, b"ab", etag='"e"'),
+    ]
+    assert [door().is_whole(answer, "e", 2) for answer in (right, *wrong)] == [True] + [False] * len(wrong)
+    assert Teller().tell(door().read("c", "b", "e", (0, 2), 2, first=right)) is right
 
 
 @pytest.mark.parametrize("size", [0, 1, 5])

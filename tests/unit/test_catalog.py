@@ -225,6 +225,7 @@ def test_a_new_blob_becomes_a_task(catalog: Catalog) -> None:
     """What the listing said, and where it goes, is what the worker gets."""
     listed(catalog, blob("a/b", "0xE", 5, content_md5="bWQ1", headers='{"content-type":"x"}', metadata='{"k":"v"}'))
     assert catalog.pending_downloads(0, 9) == [Download(1, "c", "a/b", 5, "0xE", "bWQ1", "c/a/b")]
+    assert not catalog.pending_downloads(0, 9)[0].known_attested
     catalog.settle([downloaded(1, "0xE")])
     assert catalog.pending_uploads(0, 9, 1 << 30) == [
         Upload(1, "c", "a/b", "0xE", 5, CRC, "c/a/b", "c/a/b", '{"content-type":"x"}', '{"k":"v"}')
@@ -232,6 +233,19 @@ def test_a_new_blob_becomes_a_task(catalog: Catalog) -> None:
     assert catalog.everything(0, 9, deep=True) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "", deep=True)]
     catalog.settle([uploaded(1, "0xE")])
     assert catalog.everything(0, 9) == [Check(1, "c", "a/b", 5, CRC, "c/a/b", "c/a/b", '"e"')]
+
+
+@pytest.mark.parametrize("attested", [True, False])
+def test_what_is_known_of_a_version_goes_with_its_task(catalog: Catalog, attested: bool) -> None:  # noqa: FBT001
+    """A row that is pending again tells its worker which CRC it had, and whether the source itself had said so."""
+    listed(catalog, "a")
+    catalog.settle([downloaded(1)._replace(attested=attested)])
+    catalog.settle([Rotten(1, "NAS-ROT", "Other bytes.", "v1")])
+    (task,) = catalog.pending_downloads(0, 9)
+    assert (task.known_crc64nvme, task.known_attested) == (CRC, attested)
+    listed(catalog, blob("a", "v2"))
+    (task,) = catalog.pending_downloads(0, 9)
+    assert (task.known_crc64nvme, task.known_attested) == ("", False)
 
 
 def test_work_is_handed_out_by_id(catalog: Catalog) -> None:

@@ -19,7 +19,7 @@ from sync_cloud_storage.cli import Parts, main
 from sync_cloud_storage.cli.verb import EXIT_CODES
 from sync_cloud_storage.cli.verbs import APP
 from sync_cloud_storage.errors import CatalogBusy, EnvironmentFault, Mismatch
-from sync_cloud_storage.model import Totals
+from sync_cloud_storage.model import Attest, Totals
 from sync_cloud_storage.progress import Counts, InitReport, Outcome, Progress, Rates, StatusReport
 from sync_cloud_storage.settings.table import TABLE
 
@@ -75,9 +75,16 @@ class Recorder:
         """Do nothing."""
         return self._note("run", retry_failed, watch_s, containers)
 
-    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome:
+    def xcheck(
+        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+    ) -> Outcome:
         """Do nothing."""
-        return self._note("xcheck", deep, containers)
+        return self._note("xcheck", deep, containers, inventory, checksums)
+
+    def batch_manifest(self, file: Path) -> int:
+        """Do nothing."""
+        self._note("batch_manifest", file)
+        return 2
 
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
         """Do nothing."""
@@ -150,8 +157,11 @@ def scs(line: str, migration: Recorder | None = None, *, stdin: io.StringIO | No
         ("upload --retry-failed", ("upload", True, ())),
         ("run", ("run", False, None, ())),
         ("run --watch 15m --retry-failed", ("run", True, 900.0, ())),
-        ("xcheck", ("xcheck", False, ())),
-        ("xcheck --deep --container a", ("xcheck", True, ("a",))),
+        ("xcheck", ("xcheck", False, (), None, ())),
+        ("xcheck --deep --container a", ("xcheck", True, ("a",), None, ())),
+        ("xcheck --inventory in/manifest.json", ("xcheck", False, (), Path("in/manifest.json"), ())),
+        ("xcheck --checksums a.csv --checksums b", ("xcheck", False, (), None, (Path("a.csv"), Path("b")))),
+        ("xcheck --batch-manifest job.csv", ("batch_manifest", Path("job.csv"))),
         ("xcheck --nas", ("scrub", 1, 1, ())),
         ("xcheck --nas --deep --slice 3/10 --container a", ("scrub", 3, 10, ("a",))),
         ("rebuild --overwrite", ("rebuild",)),
@@ -166,14 +176,26 @@ def test_each_verb_calls_its_one_method(line: str, call: tuple[Any, ...]) -> Non
     assert migration.calls == [call]
 
 
+@pytest.mark.parametrize("more", ["--deep", "--inventory m.json", "--checksums r.csv"])
+def test_a_batch_manifest_is_written_and_nothing_else(more: str) -> None:
+    """Whoever asks for a check beside it is told that there is none."""
+    migration = Recorder()
+    said = scs(f"xcheck --batch-manifest job.csv {more}", migration)
+    assert (said.code, migration.calls) == (2, [])
+    assert "checks nothing" in said.err
+
+
 def test_flags_are_settings() -> None:
     """Flags reach the settings, before everything else."""
     migration = Recorder()
-    line = "run --db-file x.sqlite --media-folder /mnt/n --workers 3 --concurrency 9 --overwrite"
+    line = "run --db-file x.sqlite --media-folder /mnt/n --workers 3 --concurrency 9 --overwrite --attest"
     assert scs(line, migration, DB_FILE="y.sqlite", SCS_WORKERS="7").code == 0
     settings = migration.settings
     assert (settings.db_file, settings.media_folder) == (Path("x.sqlite"), Path("/mnt/n"))
     assert (settings.transfer.workers, settings.transfer.concurrency, settings.overwrite) == (3, 9, True)
+    assert settings.transfer.attest is Attest.ALL
+    assert scs("download --attest", migration).code == 0
+    assert migration.settings.transfer.attest is Attest.ALL
 
 
 def test_a_flag_that_is_not_given_leaves_the_word_to_others() -> None:
@@ -181,7 +203,7 @@ def test_a_flag_that_is_not_given_leaves_the_word_to_others() -> None:
     migration = Recorder()
     scs("run", migration, DB_FILE="y.sqlite", SCS_WORKERS="7")
     assert (migration.settings.db_file, migration.settings.transfer.workers) == (Path("y.sqlite"), 7)
-    assert migration.settings.overwrite is False
+    assert (migration.settings.overwrite, migration.settings.transfer.attest) == (False, Attest.NONE)
 
 
 def test_each_flag_of_the_table_exists() -> None:
@@ -274,6 +296,7 @@ def test_help_fits_forty_columns(capsys: pytest.CaptureFixture[str], monkeypatch
         ("run --watch 15", '--watch: "15" is not a duration', "15m"),
         ("run --watch 0s", "too often", "15m"),
         ("xcheck --slice 3/10", "needs --nas", "Add --nas"),
+        ("xcheck --nas --checksums a.csv", "looks at files only", "one of them at a time"),
         ("xcheck --nas --slice 3", "--slice 3: not two whole numbers", "3/10"),
         ("xcheck --nas --slice -1/10", "--slice -1/10: not two whole numbers", "3/10"),
         ("xcheck --nas --slice 1/1e3", "not two whole numbers", "3/10"),

@@ -567,6 +567,19 @@ def test_a_scrub_says_what_it_read(wrong: int, again: int, words: list[str]) -> 
     assert "Proven" not in content(out)
 
 
+def test_notes_are_told_and_harmless() -> None:
+    """What there is to say about how it was done follows what was done, for people and programs; names do no harm."""
+    notes = ("The bucket was not listed.", "1 object of the bucket is no blob's: a\x1b[31m")
+    out = text_file()
+    console(out, verb="xcheck").outcome(Outcome("xcheck", TOTALS, proven=7, strangers=1, notes=notes))
+    assert content(out).splitlines()[1] == notes[0]
+    assert "\x1b" not in content(out)
+    out = text_file()
+    console(out, verb="xcheck", as_json=True).outcome(Outcome("xcheck", TOTALS, strangers=1, notes=notes))
+    document = json.loads(content(out))
+    assert (document["notes"], document["run"]["strangers"]) == (list(notes), 1)
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_the_status_fits_a_narrow_window(columns: int) -> None:
     """No line of the status is folded by the terminal itself."""

@@ -38,13 +38,11 @@ from tests.servers.strict import (
     Rewrite,
     Shorten,
 )
-from tests.unit.doors import MIB, NOW, azure_door, crc, download_of, md5, now
-from tests.unit.small_nas import ID, files, in_memory, leftovers, put, ready
+from tests.unit.doors import AZURES, MIB, NOW, azure_door, crc, download_of, md5, now
+from tests.unit.small_nas import files, leftovers, put
 from tests.unit.telling import Ended, Time, new_pump, pumped, turn_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sync_cloud_storage.http.messages import Story
     from tests.servers.strict import Blob, StrictCloud
 
@@ -54,20 +52,6 @@ LARGE = random.Random(3).randbytes(2 * MIB + 300_000)  # three ranges
 WAYS = pytest.mark.parametrize("data", [SMALL, MIDDLE, LARGE], ids=["small", "streamed", "in ranges"])
 ONE_RANGE = Breadth(1, clock=lambda: 0.0, worked=time.monotonic)  # the thread is always busy
 MOST_RANGES = Breadth(RANGES_AT_ONCE, clock=time.monotonic, worked=lambda: 0.0)
-AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
-
-
-@pytest.fixture
-def nas() -> Iterator[Nas]:
-    """Make an empty NAS."""
-    with in_memory() as folder, Nas.open(ready(folder / "nas"), ID) as opened:
-        yield opened
 
 
 def downloader(strict: StrictCloud, nas: Nas, breadth: Breadth | None = None) -> Downloader:

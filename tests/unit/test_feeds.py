@@ -15,10 +15,11 @@ from sync_cloud_storage.feeds import (
     Containers,
     Feeds,
     Listings,
+    Objects,
     Rows,
     weight,
 )
-from sync_cloud_storage.model import BlobsPage, Download, ListBlobs, ListContainers, Look
+from sync_cloud_storage.model import BlobsPage, Download, ListBlobs, ListContainers, ListObjects, Look, ObjectsPage
 from tests.unit.telling import Time
 
 if TYPE_CHECKING:
@@ -285,3 +286,36 @@ def test_only_the_feeds_that_there_are() -> None:
     """A run is given the feeds it has, in their order."""
     downloads, looks = Rows(Table([]), anyone), Rows(Table([]), anyone)
     assert Feeds(downloads=downloads, looks=looks).all() == [looks, downloads]
+
+
+# -------------------------------------------------------------------------------------------------------------- objects
+
+SPANS = [ListObjects("", "m"), ListObjects("m", "")]
+
+
+def test_a_bucket_is_whole_when_every_span_has_ended() -> None:
+    """Each span is given out once and goes on where its page says; until the last one is back, not all is listed."""
+    feed = Objects(SPANS)
+    assert (feed.take(0), feed.take(9), feed.take(9)) == ([], SPANS, [])
+    further = ListObjects("k", "m")
+    feed.page(ObjectsPage.of([("k", 1, "e")], further))
+    feed.page(ObjectsPage.of([]))
+    for span in SPANS:
+        assert not feed.is_whole
+        feed.back(span)
+    assert not feed.is_whole
+    assert feed.take(9) == [further]
+    feed.page(ObjectsPage.of([]))
+    feed.back(further)
+    assert feed.is_whole
+
+
+def test_a_span_that_was_given_up_is_not_forgotten() -> None:
+    """A bucket of which one part could not be listed is not whole, however the others went."""
+    feed = Objects(SPANS)
+    tasks = feed.take(9)
+    feed.page(ObjectsPage.of([], gave_up=True))
+    feed.page(ObjectsPage.of([("x", 1, "e")]))
+    for span in tasks:
+        feed.back(span)
+    assert not feed.is_whole

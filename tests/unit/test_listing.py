@@ -13,12 +13,10 @@ from sync_cloud_storage.listing import LEVELS_MOST, PAGES_AHEAD, list_blobs, lis
 from sync_cloud_storage.model import Blob, BlobsPage, ContainerFailed, Gone, ListBlobs, ListContainers, Look, Seen
 from sync_cloud_storage.names import Placement
 from tests.servers.strict import Answer, Edit, Fault
-from tests.unit.doors import NOW, azure_door, now
-from tests.unit.telling import new_pump, pumped
+from tests.unit.doors import AZURES, NOW, azure_door, now
+from tests.unit.telling import pumped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sync_cloud_storage.azure import Azure
     from sync_cloud_storage.http.messages import Story
     from sync_cloud_storage.http.pump import Pump
@@ -26,14 +24,6 @@ if TYPE_CHECKING:
     from tests.servers.strict import StrictCloud
 
 T = TypeVar("T")
-
-AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 def listed(

@@ -422,6 +422,21 @@ def test_size_of(nas: Nas) -> None:
     assert nas.size_of("d/x") is None
 
 
+def test_sizes_of_many(nas: Nas) -> None:
+    """Each gets its own answer, in the order in which they were asked for, whatever is the matter with the others."""
+    for path in ("c/x", "c/deep/y", "top"):
+        put(nas, path, path.encode())
+    (nas.root / "c/folder").mkdir()
+    paths = ["c/x", "c/none", "c/deep/y", "no/such", "top", "c/folder", "c/x"]
+    sizes = nas.sizes_of(paths)
+    assert [size for size in sizes if not isinstance(size, BlobFault)] == [3, None, 8, None, 3, 3]
+    assert isinstance(sizes[5], BlobFault)
+    assert sizes[5].code == "NAS-TYPE"
+    (one, other) = nas.sizes_of(["/etc/passwd", "c/x"])
+    assert isinstance(one, BlobFault)
+    assert (one.code, other) == ("NAS-NAME", 3)
+
+
 def test_reading(nas: Nas) -> None:
     """Any span of a file can be read, and past its end there is nothing."""
     put(nas, "c/x", b"0123456789")

@@ -245,6 +245,54 @@ def test_one_of_the_two_is_lost(nas: Nas, scratch: Path, lost: str) -> None:
     assert resumed(nas) == []
 
 
+def test_what_the_source_said_is_noted(nas: Nas, scratch: Path) -> None:
+    """A whole is attested when each of its ranges is; who asks the source believes none that it was not asked about."""
+    ranges: list[tuple[tuple[int, int], bool | None]] = list(zip(RANGES[:3], (True, False, None), strict=True))
+    wanted = {True: [RANGES[0]], False: RANGES[:2], None: RANGES[:3]}
+    for last in (True, False, None):
+        partial = nas.partial(1, ETAG, len(WHOLE))
+        for (offset, length), said in ranges:
+            data = WHOLE[offset : offset + length]
+            partial.write_at(offset, data)
+            partial.finished(offset, length, crc64nvme(data), attested=said)
+            assert partial.attested is (said is True)
+            if said is last:
+                break
+        partial.close()
+        partial = nas.partial(1, ETAG, len(WHOLE))
+        assert [(offset, length) for offset, length, _ in partial.done] == wanted[last]
+        assert partial.attested is (last is True)
+        partial.close()
+        partial = nas.partial(1, ETAG, len(WHOLE), attest=True)
+        assert [(offset, length) for offset, length, _ in partial.done] == wanted[last][:2]
+        assert partial.attested is (last is True)
+        partial.discard()
+    assert names(scratch) == []
+
+
+@pytest.mark.parametrize("word", [b" attest", b" attested ", b"  attested", b" Attested", b"attested", b" unattestd"])
+def test_a_word_that_nobody_wrote(nas: Nas, scratch: Path, word: bytes) -> None:
+    """A line of the journal with anything else in it is no line."""
+    leave(nas, RANGES[:1])
+    journal = scratch / "1.parts"
+    journal.write_bytes(journal.read_bytes()[:-1] + word + b"\n")
+    assert resumed(nas) == []
+
+
+def test_a_range_that_came_twice(nas: Nas) -> None:
+    """What an older line says of a range counts no more when the range was fetched anew."""
+    leave(nas, RANGES[:1])
+    partial = nas.partial(1, ETAG, len(WHOLE), attest=True)
+    assert partial.done == ()
+    partial.write_at(0, WHOLE[:STEP])
+    partial.finished(0, STEP, crc64nvme(WHOLE[:STEP]), attested=True)
+    partial.close()
+    for attest in (True, False):
+        partial = nas.partial(1, ETAG, len(WHOLE), attest=attest)
+        assert (len(partial.done), partial.attested) == (1, True)
+        partial.close()
+
+
 def test_a_torn_last_line(nas: Nas, scratch: Path) -> None:
     """A line that was cut off is nothing, and what is noted after it is noted well."""
     journal = scratch / "1.parts"

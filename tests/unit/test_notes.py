@@ -97,7 +97,7 @@ def test_a_verb_that_has_no_manifest(catalog: Catalog) -> None:
     """Nothing is written down where no manifest is given, and all else is noted."""
     notes = Notes(catalog, None)
     notes.take([DONE._replace(bytes_moved=0)], over(TASK))
-    notes.tell_all(lambda: False)
+    notes.tell_all(lambda: True)
     notes.flush_when_due()
     notes.close()
     assert notes.on_nas == Adopted(1, 10)
@@ -131,10 +131,10 @@ def test_what_came_before_manifests_is_told_once(catalog: Catalog, manifest: Man
     listed(catalog, *(f"{number:05}" for number in range(ENTRIES_AT_ONCE + 5)))
     catalog.settle([downloaded(row_id) for row_id in range(1, ENTRIES_AT_ONCE + 4)])
     notes = Notes(catalog, manifest)  # type: ignore[arg-type]
-    notes.tell_all(lambda: False)
+    notes.tell_all(lambda: True)
     assert [len(word) for word in manifest.told] == [ENTRIES_AT_ONCE, 3, len("flush")]
     assert catalog.has_told_all()
-    notes.tell_all(lambda: False)
+    notes.tell_all(lambda: True)
     assert len(manifest.told) == 3
 
 
@@ -142,7 +142,7 @@ def test_telling_that_is_stopped_begins_anew(catalog: Catalog, manifest: Manifes
     """Half of it is not all of it."""
     listed(catalog, "a")
     catalog.settle([downloaded(1)])
-    Notes(catalog, manifest).tell_all(lambda: True)  # type: ignore[arg-type]
+    Notes(catalog, manifest).tell_all(lambda: False)  # type: ignore[arg-type]
     assert not catalog.has_told_all()
 
 

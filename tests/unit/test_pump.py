@@ -12,30 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sync_cloud_storage.http.aside import GROUP_MAX, INLINE_S
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together, for_one
-from sync_cloud_storage.http.pump import GROUP_MAX, INLINE_S, Pump
+from sync_cloud_storage.http.pump import Pump
 from sync_cloud_storage.http.transfer import HAND_ON_BYTES, HAND_ON_PIECES
 from tests.unit.peer import CLOSE, RESET, Peer, reply
-from tests.unit.telling import Ended, new_pump, pumped, turn_until
+from tests.unit.telling import Ended, Sink, get, new_pump, pumped, turn_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from sync_cloud_storage.http.messages import Response, Story
 
 DEAF = 30.0  # seconds for which a peer says nothing: longer than any test
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
-
-
-def get(url: str, **more: Any) -> Request:
-    """A plain request."""
-    return Request("GET", url, Line(raw_path=True), **more)
 
 
 def fetch(url: str, **more: Any) -> Story[Response]:
@@ -64,34 +55,6 @@ def collected_by_hand() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-class Sink:
-    """Keeps what it is given, and what it was told before."""
-
-    def __init__(self, *, take: bool = True, fail: Exception | None = None) -> None:
-        self.received = 0
-        self.data = b""
-        self.begun: list[int] = []
-        self.calls = 0
-        self._take = take
-        self._fail = fail
-
-    def begin(self, status: int, headers: dict[str, str]) -> bool:
-        """Start over."""
-        self.received = 0
-        self.data = b""
-        self.begun.append(status)
-        self.headers = headers
-        return self._take
-
-    def write(self, pieces: Sequence[bytes]) -> None:
-        """Take bytes."""
-        if self._fail is not None:
-            raise self._fail
-        self.calls += 1
-        self.received += sum(map(len, pieces))
-        self.data += b"".join(pieces)
 
 
 class Source:
@@ -317,6 +280,30 @@ def test_quick_work_waits_for_nobody() -> None:
     go.set()
     turn_until(pump, lambda: ended.count == 2)
     pump.close()
+
+
+def test_work_that_ends_after_the_pump_rings_for_nobody(tmp_path: Path) -> None:
+    """A thread that is not done when the pump is closed writes nothing into whatever has the bell's number by then."""
+    go = threading.Event()
+    pump = Pump(Lanes(1))
+
+    def slow() -> None:
+        go.wait(10)
+
+    def story() -> Story[None]:
+        yield Aside(slow, ())
+
+    pump.start(story(), Ended())
+    pump.turn(0.0)
+    pump.close()
+    files = [(tmp_path / str(number)).open("wb", buffering=0) for number in range(40)]  # one of them gets the number
+    go.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("scs-aside"):
+            thread.join(10)
+    assert [file.tell() for file in files] == [0] * 40
+    for file in files:
+        file.close()
 
 
 def test_slow_work_aside_does_not_stop_the_network(pump: Pump) -> None:

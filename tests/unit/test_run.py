@@ -9,7 +9,7 @@ import pytest
 
 from sync_cloud_storage.errors import EnvironmentFault
 from sync_cloud_storage.executors import Lost
-from sync_cloud_storage.feeds import Containers, Feeds, Listings, Rows
+from sync_cloud_storage.feeds import Containers, Feeds, Listings, Objects, Rows
 from sync_cloud_storage.model import (
     Blob,
     BlobsPage,
@@ -25,7 +25,9 @@ from sync_cloud_storage.model import (
     Leg,
     ListBlobs,
     ListContainers,
+    ListObjects,
     Look,
+    ObjectsPage,
     PageOutcome,
     Place,
     Rotten,
@@ -97,6 +99,10 @@ class Books:
     def settle_container_failed(self, failed: ContainerFailed) -> None:
         """Commit a failure."""
         self.pages.append(failed)
+
+    def settle_objects(self, page: ObjectsPage) -> None:
+        """Commit a page of the bucket."""
+        self.pages.append(page)
 
     def begin_containers_pass(self) -> ListContainers:
         """From the start."""
@@ -363,6 +369,24 @@ def test_small_pages_are_committed_together() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- checking
+
+
+def test_a_bucket_is_listed_to_its_end() -> None:
+    """Pages of the bucket are committed, spans followed to where they end, and one that cannot be listed is known."""
+    books = Books()
+    ends = {ListObjects("", "m"): ListObjects("k", "m"), ListObjects("k", "m"): None, ListObjects("m", ""): None}
+
+    def answers(task: Task) -> list[Result]:
+        assert isinstance(task, ListObjects)
+        return [ObjectsPage.of([(f"{task.after}+", 1, "e")]), ObjectsPage.of([], ends[task])]
+
+    bucket = Objects([ListObjects("", "m"), ListObjects("m", "")])
+    run(books, Crew(answers), Feeds(objects=bucket))
+    assert sorted(key for page in books.pages for key, _, _ in page.listed()) == ["+", "k+", "m+"]
+    assert bucket.is_whole
+    bucket = Objects([ListObjects()])
+    run(books, Crew(lambda _: [ObjectsPage.of([], gave_up=True)]), Feeds(objects=bucket))
+    assert not bucket.is_whole
 
 
 def test_differences_and_troubles_are_counted() -> None:

@@ -16,10 +16,9 @@ from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, S3, AwsChain, HashSink, Part
 from sync_cloud_storage.s3.objects import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from tests.servers.strict import SLOW_DOWN, Answer, Cut, Drop, Fault, Rules
 from tests.unit.doors import BUCKET, MIB, Bytes, crc, s3_access, s3_door, s3_profile
-from tests.unit.telling import Teller, Time, new_pump, pumped, response
+from tests.unit.telling import Teller, Time, pumped, response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sync_cloud_storage.http.messages import Response, Story
@@ -29,18 +28,6 @@ if TYPE_CHECKING:
 CLOCK = Time()
 PATIENCE = Patience(attempts=3, clock=CLOCK, dice=lambda: 0.0)
 GIB = 1 << 30
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
-
-
-@pytest.fixture
-def bucket(strict: StrictCloud) -> Bucket:
-    """Make a bucket."""
-    return strict.s3.make_bucket(BUCKET)
 
 
 def door(**more: Any) -> S3:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
-from sync_cloud_storage.model import Blob
+from sync_cloud_storage.model import Attest, Blob
 from sync_cloud_storage.settings import load, secrets_in, write_templates
 from sync_cloud_storage.settings.table import TABLE
 
@@ -136,6 +136,7 @@ bandwidth = "08:00,50M 19:00,off"
 range_size = "32M"
 multipart_from = 104857600
 part_size = "100M"
+attest = "missing"
 offline = "2h"
 [security]
 allow_http = true
@@ -161,6 +162,7 @@ allow_http = true
         100 * MIB,
     )
     assert str(transfer.bandwidth) == "08:00,50M 19:00,off"
+    assert transfer.attest is Attest.WITHOUT_MD5
     assert settings.allow_http is True
 
 
@@ -172,7 +174,25 @@ def test_defaults(tmp_path: Path) -> None:
     assert (settings.transfer.workers, settings.transfer.concurrency, settings.transfer.part_bytes) == (0, 0, 0)
     assert (settings.transfer.range_bytes, settings.transfer.multipart_from_bytes) == (16 * MIB, 64 * MIB)
     assert (settings.transfer.offline_s, str(settings.transfer.bandwidth)) == (1800, "off")
+    assert settings.transfer.attest is Attest.NONE
     assert (settings.allow_http, settings.overwrite, settings.warnings) == (False, False, ())
+
+
+@pytest.mark.parametrize(
+    ("word", "attest"),
+    [
+        ('"off"', Attest.NONE),
+        ('"missing"', Attest.WITHOUT_MD5),
+        ('"all"', Attest.ALL),
+        ("true", Attest.ALL),
+        ("false", Attest.NONE),
+    ],
+)
+def test_what_is_attested(tmp_path: Path, word: str, attest: Attest) -> None:
+    """One of three words in `scs.toml`, or yes and no; the flag means all, whatever stands there."""
+    toml = f"[transfer]\nattest = {word}\n"
+    assert read(tmp_path, toml=toml).transfer.attest is attest
+    assert read(tmp_path, toml=toml, flags={"--attest": True}).transfer.attest is Attest.ALL
 
 
 def test_each_name_stands_once_in_the_table() -> None:
@@ -473,6 +493,7 @@ def test_plain_http_where_a_person_allows_it(tmp_path: Path, how: str) -> None:
         ("[transfer]\noffline = '5'\n", "SET-VALUE", "transfer.offline", "15m"),
         ("[security]\nallow_http = 'perhaps'\n", "SET-VALUE", "must be true or false", "It is for"),
         ("[target]\nacl = 'public'\n", "SET-VALUE", "must be one of private,", "It is for"),
+        ("[transfer]\nattest = 'some'\n", "SET-VALUE", "must be one of off, missing, all, not 'some'", "It is for"),
         ("[target]\nencryption = 'AES'\n", "SET-VALUE", "must be one of AES256, aws:kms", "It is for"),
         ("[target]\nkms_key = 'x'\n", "SET-HALF", "no use without aws:kms", "encryption"),
         ("[target]\nstorage_class = 'STANDARD-IA'\n", "SET-VALUE", "a storage class in capitals", "It is for"),

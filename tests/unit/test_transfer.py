@@ -16,19 +16,13 @@ from sync_cloud_storage.http.messages import Line, Request
 from sync_cloud_storage.http.transfer import MAX_POOLS, CertificateRefused, Transfers
 from tests.servers.strict import StrictCloud
 from tests.unit.peer import CLOSE, HOST, RESET, Peer, reply
-from tests.unit.telling import new_pump, pumped
+from tests.unit.telling import pumped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sync_cloud_storage.http.messages import Response, Story
     from sync_cloud_storage.http.pump import Pump
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 def told(*requests: Request) -> Story[list[Response]]:

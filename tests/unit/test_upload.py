@@ -14,14 +14,12 @@ from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, Uplo
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, S3, Profile, S3Access
 from sync_cloud_storage.upload import SMALL_BYTES, Uploader
-from tests.servers.strict import SLOW_DOWN, Answer, Call, Drop, Fault, Headers, Rules
+from tests.servers.strict import NO_SUM, SLOW_DOWN, Answer, Call, Drop, Fault, Headers, Rules
 from tests.unit.doors import BUCKET, MIB, NOW, SHORT, Bytes, crc, descriptors, now, s3_door, upload_of
-from tests.unit.small_nas import ID, in_memory, put, ready
-from tests.unit.telling import Teller, new_pump, pumped, response
+from tests.unit.small_nas import put
+from tests.unit.telling import Teller, pumped, response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sync_cloud_storage.http.messages import Request, Response
     from sync_cloud_storage.http.pump import Pump
     from tests.servers.strict import Bucket, StrictCloud
@@ -30,26 +28,6 @@ SMALL = random.Random(1).randbytes(1000)
 MIDDLE = random.Random(2).randbytes(SMALL_BYTES + 1000)
 LARGE = random.Random(3).randbytes(6 * MIB)  # two parts: 5 MiB and 1 MiB
 WAYS = pytest.mark.parametrize("data", [b"", SMALL, MIDDLE, LARGE], ids=["empty", "small", "streamed", "in parts"])
-NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
-
-
-@pytest.fixture
-def nas() -> Iterator[Nas]:
-    """Make an empty NAS."""
-    with in_memory() as folder, Nas.open(ready(folder / "nas"), ID) as opened:
-        yield opened
-
-
-@pytest.fixture
-def bucket(strict: StrictCloud) -> Bucket:
-    """Make a bucket."""
-    return strict.s3.make_bucket(BUCKET)
 
 
 def uploader(door: S3, nas: Nas, given: list[Any] | None = None, **more: Any) -> Uploader:

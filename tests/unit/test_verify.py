@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync_cloud_storage.checksum import crc64nvme
+from sync_cloud_storage.company import Alone
 from sync_cloud_storage.errors import BlobFault, EnvironmentFault
 from sync_cloud_storage.model import Check, Checked
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.verify import Checker
-from tests.servers.strict import Answer, Cut, Fault, Headers
+from tests.servers.strict import NO_SUM, Answer, Cut, Fault
 from tests.unit.doors import BUCKET, crc, s3_door
 from tests.unit.small_nas import ID, in_memory, put, ready
-from tests.unit.telling import new_pump, pumped
+from tests.unit.telling import pumped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 DATA = os.urandom(70_000)
 TASK = Check(1, "c", "b", len(DATA), crc(DATA), "c/b", "c/b")
-NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
-
-
-@pytest.fixture
-def pump() -> Iterator[Pump]:
-    """Make a pump."""
-    yield from new_pump()
 
 
 @pytest.fixture
@@ -190,3 +184,121 @@ def test_empty_blob(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
     cloud.faults.append(Fault(NO_SUM, operation="HeadObject", times=0))
     task = Check(2, "c", "empty", 0, crc(b""), "c/empty", "c/empty", deep=True)
     assert checked(pump, cloud, nas, task) == Checked(2, "", "", proven=True)
+
+
+# ------------------------------------------------------------------------------------------- seen, told, in company
+
+
+SEEN = TASK._replace(seen=True, s3_etag="e")
+TOLD = TASK._replace(told=TASK.crc64nvme, s3_etag="e")
+
+
+def whole(pump: Pump, cloud: StrictCloud, nas: Nas | None, task: Check) -> Checked:
+    """Check one row alone; with its evidence."""
+    (found,) = pumped(pump, Checker(nas, s3_door(cloud), no_pace).check(task))
+    assert isinstance(found, Checked)
+    return found
+
+
+def together(pump: Pump, cloud: StrictCloud, nas: Nas | None, *tasks: Check) -> list[Checked | Alone]:
+    """Check some rows in company."""
+    (found,) = pumped(pump, Checker(nas, s3_door(cloud), no_pace).in_company(tasks))
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_object_that_was_seen_is_not_asked(cloud: StrictCloud, nas: Nas, pump: Pump, deep: bool) -> None:  # noqa: FBT001
+    """The listing showed the very object that was proven: no request, the row is proven; its file is looked at."""
+    found = whole(pump, cloud, nas, SEEN._replace(deep=deep))
+    assert (found.nas, found.s3, found.proven, found.s3_etag) == ("", "", True, "e")
+    assert [one.place for one in found.evidence] == (["nas"] if deep else [])
+    assert strict_heads(cloud) == 0
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("seen", [False, True])
+def test_checksum_that_was_told_is_judged(
+    cloud: StrictCloud,
+    nas: Nas,
+    pump: Pump,
+    seen: bool,  # noqa: FBT001 - a parameter
+    deep: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A report's checksum proves or contradicts without a request, also of an object that was proven before."""
+    found = whole(pump, cloud, nas, TOLD._replace(seen=seen, deep=deep))
+    assert (found.nas, found.s3, found.proven) == ("", "", True)
+    said = found.evidence[-1]
+    assert (said.place, said.value, said.etag) == ("s3", TASK.crc64nvme, "e")
+    assert "S3 Batch Operations" in said.how
+    found = whole(pump, cloud, nas, TOLD._replace(seen=seen, deep=deep, told="AAAAAAAAAAA="))
+    assert ((found.s3 or "").partition(":")[0], found.proven) == ("S3-DIGEST", False)
+    assert found.evidence[-1].value == "AAAAAAAAAAA="
+    assert strict_heads(cloud) == 0
+
+
+def test_company_as_it_should_be(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """Rows that are right are proven side by side: one HEAD each, none for what was seen or told, or has no object."""
+    tasks = [TASK, SEEN._replace(id=2), TOLD._replace(id=3), TASK._replace(id=4, s3_key="")]
+    found = together(pump, cloud, nas, *tasks, TOLD._replace(id=5, told="AAAAAAAAAAA="))
+    assert [(one.id, one.s3, one.proven) for one in found[:4] if isinstance(one, Checked)] == [
+        *((1, "", True), (2, "", True), (3, "", True), (4, None, False)),
+    ]
+    assert isinstance(found[4], Checked)
+    assert (found[4].s3 or "").startswith("S3-DIGEST")
+    assert strict_heads(cloud) == 1
+
+
+def test_company_says_what_is_wrong(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """A missing file, a wrong length, other bytes: each is said of its own row, and the neighbours are right."""
+    pumped(pump, s3_door(cloud).put("c/other", DATA[::-1], crc(DATA[::-1]), [], replace=True))
+    pumped(pump, s3_door(cloud).put("c/short", DATA[:-1], crc(DATA[:-1]), [], replace=True))
+    put(nas, "c/short", DATA[:-1])
+    found = together(
+        pump,
+        cloud,
+        nas,
+        TASK,
+        TASK._replace(id=2, nas_path="c/nowhere"),
+        TASK._replace(id=3, nas_path="c/short"),
+        TASK._replace(id=4, s3_key="c/other"),
+        TASK._replace(id=5, s3_key="c/short"),
+    )
+    codes = [
+        tuple((text or "").partition(":")[0] for text in (one.nas, one.s3)) for one in found if isinstance(one, Checked)
+    ]
+    assert codes == [("", ""), ("NAS-LOST", ""), ("NAS-SIZE", ""), ("", "S3-DIGEST"), ("", "S3-SIZE")]
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_company_leaves_alone_what_it_cannot_judge(cloud: StrictCloud, nas: Nas, pump: Pump, status: int) -> None:
+    """An answer that is none goes on alone, with that answer; it is not asked for twice, and ends as it would alone."""
+    cloud.faults.append(Fault(Answer(status), operation="HeadObject", path="odd"))
+    pumped(pump, s3_door(cloud).put("c/odd", DATA, crc(DATA), [], replace=True))
+    odd = TASK._replace(id=2, s3_key="c/odd")
+    right, left = together(pump, cloud, nas, TASK, odd)
+    assert isinstance(right, Checked)
+    assert isinstance(left, Alone)
+    (found,) = pumped(pump, Checker(nas, s3_door(cloud), no_pace).check(odd, left.answer))
+    end = {403: (None, "S3-403"), 404: ("S3-LOST", ""), 500: ("", "")}[status]
+    assert (found.s3 and found.s3.partition(":")[0], found.trouble.partition(":")[0]) == end
+    assert strict_heads(cloud) == (3 if status == 500 else 2)
+
+
+def test_company_with_a_key_that_no_address_can_hold(cloud: StrictCloud, nas: Nas, pump: Pump) -> None:
+    """Such a row goes on alone, and its trouble is its own."""
+    odd = TASK._replace(id=2, s3_key="c/\udcff")
+    right, left = together(pump, cloud, nas, TASK, odd)
+    assert (type(right), left) == (Checked, Alone(None))
+    assert whole(pump, cloud, nas, odd).trouble.startswith("S3-NAME")
+
+
+def test_what_is_to_be_read_keeps_no_company() -> None:
+    """Reading a file takes as long as it takes."""
+    checker = Checker(None, None, no_pace)
+    assert (checker.may_join(TASK), checker.may_join(TASK._replace(deep=True))) == (True, False)
+
+
+def strict_heads(cloud: StrictCloud) -> int:
+    """How often an object was asked for."""
+    return len(cloud.asked("HeadObject"))

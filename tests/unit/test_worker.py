@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sync_cloud_storage import worker as module
 from sync_cloud_storage.azure import AzureAccess
-from sync_cloud_storage.http.messages import Line
 from sync_cloud_storage.model import (
     BlobsPage,
     Check,
@@ -28,77 +27,17 @@ from sync_cloud_storage.model import (
     Uploaded,
     UploadOpened,
 )
-from sync_cloud_storage.names import Placement
 from sync_cloud_storage.nas import Nas
 from sync_cloud_storage.s3 import S3Access
-from sync_cloud_storage.worker import Batch, Drain, Rate, Renew, Report, Setup, Worker
+from sync_cloud_storage.worker import Batch, Drain, Rate, Renew, Worker
 from tests.servers.strict import Answer, Fault, Stall
-from tests.unit.doors import BUCKET, MIB, azure_access, crc, download_of, s3_access, s3_profile, upload_of
-from tests.unit.small_nas import ID, files, in_memory, put, ready
+from tests.unit.doors import AZURES, BUCKET, MIB, azure_access, crc, download_of, s3_access, setup, upload_of
+from tests.unit.small_nas import files, put
+from tests.unit.telling import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from sync_cloud_storage.model import Task
     from tests.servers.strict import StrictCloud
-
-AZURES = {"x-ms-request-id": "r-1"}  # only the service itself has one
-
-
-@pytest.fixture
-def nas() -> Iterator[Nas]:
-    """Make an empty NAS."""
-    with in_memory() as folder, Nas.open(ready(folder / "nas"), ID) as opened:
-        yield opened
-
-
-def setup(strict: StrictCloud, nas: Nas, **more: Any) -> Setup:
-    """All doors to the strict cloud and the NAS."""
-    if BUCKET not in strict.s3.buckets:
-        strict.s3.make_bucket(BUCKET)
-    doors = (azure_access(strict), Line(), s3_profile(strict), s3_access(strict), Line(), nas.root, ID)
-    return Setup(Placement(), *doors)._replace(**more)
-
-
-class Told:
-    """A worker, and all that it said."""
-
-    def __init__(self, given: Setup) -> None:
-        self.reports: list[Report] = []
-        self.worker = Worker(given, self.reports.append)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.worker.close()
-
-    @property
-    def results(self) -> list[Any]:
-        """All results, in their order."""
-        return [result for report in self.reports for result in report.results]
-
-    @property
-    def over(self) -> list[int]:
-        """All tickets that came back."""
-        return [ticket for report in self.reports for ticket in report.over]
-
-    def give(self, *tasks: Task) -> None:
-        """Give it tasks, with tickets from 100 on."""
-        self.worker.take(Batch(tuple(enumerate(tasks, 100))))
-
-    def turn_until(self, is_so: Callable[[], bool]) -> None:
-        """Let it turn until it is so."""
-        end = time.monotonic() + 20
-        while not is_so():
-            assert time.monotonic() < end, "it did not come to pass"
-            self.worker.turn(0.01)
-
-    def turn_for(self, seconds: float) -> None:
-        """Let it turn for a while."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.worker.turn(0.01)
 
 
 def test_every_kind_of_task(strict: StrictCloud, nas: Nas) -> None:
@@ -120,10 +59,7 @@ def test_every_kind_of_task(strict: StrictCloud, nas: Nas) -> None:
     assert {type(result) for result in told.results} == kinds
     assert files(nas.root)["c/b"] == b"bytes"
     assert strict.s3.buckets[BUCKET].objects["c/up"].data == b"file"
-    seen = 0
-    for report in told.reports:
-        seen += len(report.results)
-        assert len(report.over) <= seen
+    assert told.is_in_order
 
 
 def test_the_last_result_is_told_at_once(strict: StrictCloud, nas: Nas) -> None:

@@ -9,6 +9,6 @@ Blob", "Create an account SAS" in Azure's REST reference, read 2026-11-23.
 from __future__ import annotations
 
 from sync_cloud_storage.azure.access import AzureAccess, AzureCredentials
-from sync_cloud_storage.azure.door import Azure
+from sync_cloud_storage.azure.door import ATTEST_MOST_BYTES, Azure, is_attested
 
-__all__ = ["Azure", "AzureAccess", "AzureCredentials"]
+__all__ = ["ATTEST_MOST_BYTES", "Azure", "AzureAccess", "AzureCredentials", "is_attested"]

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import containers, objects, opening, pages, recalling, results, state, sums, work
+from sync_cloud_storage.catalog import containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog.manifests import ManifestVerbs
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         ContainersPage,
         ContainerStatus,
         Download,
-        Entry,
         Leg,
         ListBlobs,
         ListContainers,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
 
 
-class Catalog:
+class Catalog(ManifestVerbs):
     """A catalog that is open. Made by `create`, `open` or `read`; a context manager."""
 
     def __init__(self, database: Database, lock: Lock | None, now: Callable[[], datetime]) -> None:
@@ -148,6 +148,10 @@ class Catalog:
     def nas_id(self) -> str:
         """The NAS that it is tied to, "" for none yet."""
         return state.get(self._database, "nas_id")
+
+    def bucket(self) -> str:
+        """Name of the bucket that it is tied to, "" for none yet."""
+        return state.get(self._database, "bucket").partition(" at ")[0]  # behind it: where, if that is not AWS
 
     def begin_run(self, verb: str) -> None:
         """Write down that a verb has begun."""
@@ -278,6 +282,28 @@ class Catalog:
         """Rows whose object is listed as it was when it was proven."""
         return objects.count_seen(self._database, containers)
 
+    def add_objects(self, seen: Sequence[tuple[str, int, str]]) -> None:
+        """Write objects that an inventory shows: (key, size in bytes, ETag)."""
+        with self._database.atomic():
+            objects.add(self._database, seen)
+
+    def tell_objects(self, told: Sequence[tuple[str, str, str, str, str]]) -> int:
+        """Write checksums that reports tell (three forms of a key, ETag, checksum); how many are of objects as seen."""
+        with self._database.atomic():
+            return objects.tell(self._database, told)
+
+    def objects_seen(self) -> int:
+        """How many objects the bucket was seen to hold."""
+        return objects.count(self._database)
+
+    def strangers(self, shown: int) -> tuple[int, list[str]]:
+        """Objects that no blob accounts for: how many, and the first *shown* of them."""
+        return objects.strangers(self._database, shown)
+
+    def unproven_objects(self) -> Iterator[tuple[str, str]]:
+        """(key, version) of each object that is not proven at level 4; versions are "" unless all of them have one."""
+        return objects.unproven(self._database)
+
     def settle(self, outcomes: Sequence[RowResult]) -> int:
         """Write what workers gave back; how many rows it changed.
 
@@ -302,51 +328,6 @@ class Catalog:
     def is_pending_download(self, row_id: int) -> bool:
         """Say whether this row is still to be fetched."""
         return work.is_pending_download(self._database, row_id)
-
-    # ----------------------------------------------------------------------------------------------- manifests
-
-    def entries(self, after_id: int, limit: int) -> tuple[list[Entry], int]:
-        """What a manifest says of the files on the NAS, from *after_id* on; and the last id, 0 at the end."""
-        return recalling.entries(self._database, after_id, limit)
-
-    def has_told_all(self) -> bool:
-        """Whether all that was downloaded stands in a manifest."""
-        return recalling.is_complete(self._database)
-
-    def told_all(self, *, complete: bool) -> None:
-        """Write down whether it does."""
-        with self._database.atomic():
-            recalling.set_complete(self._database, complete=complete)
-
-    def recall(self, entries: Iterable[Entry], elsewhere: dict[int, str]) -> int:
-        """Mark rows that are to be fetched with what manifests say of them; how many were known in that version.
-
-        *elsewhere* gathers, by id, where files are that are not where their rows would have them, for `move`.
-        """
-        with self._database.atomic():
-            return recalling.recall(self._database, entries, elsewhere, self._at())
-
-    def move(self, elsewhere: dict[int, str]) -> int:
-        """Give rows that are to be fetched the places where their files are; how many got them."""
-        with self._database.atomic():
-            return recalling.move(self._database, elsewhere)
-
-    def earlier(self, ids: Iterable[int]) -> dict[int, set[str]]:
-        """Checksums of earlier versions of these rows that were copied, by id."""
-        return recalling.earlier(self._database, ids)
-
-    def phase(self) -> str:
-        """How far a rebuild of this catalog is; "": none goes on."""
-        return recalling.phase(self._database)
-
-    def set_phase(self, word: str) -> None:
-        """Write down how far it is; "" ends it."""
-        with self._database.atomic():
-            recalling.set_phase(self._database, word)
-
-    def is_untouched(self) -> bool:
-        """Whether nothing was copied with it yet."""
-        return recalling.is_untouched(self._database)
 
     # ---------------------------------------------------------------------------------------------------- sums
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sync_cloud_storage.model import ListObjects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.model import ObjectsPage
@@ -24,7 +24,7 @@ FROM sync JOIN objects ON key = coalesce(s3_key, container || '/' || blob) AND o
 _MAYBE_BY_ETAG = f"""
 SELECT id, objects.etag, md5 {_JOINED}
 WHERE id > ? AND s3_status = 1 AND proven IS NOT 1 AND s3_check IS NULL AND md5 IS NOT NULL
-    AND length(objects.etag) = 32
+    AND length(objects.etag) = 32 AND objects.checksum IS NULL
 ORDER BY id LIMIT ?
 """
 _PROVEN_BY_ETAG = "UPDATE sync SET checked_at_utc = ?, proven = 1, s3_etag = ? WHERE id = ?"
@@ -34,17 +34,42 @@ SELECT id, etag, 's3', 'MD5', ?, size_bytes, ?, ?, 'its ETag in a listing of the
 FROM sync WHERE id = ?
 """
 
-# What a check asks no more about than whether the file is there: see `work.everything`, which has the other rows.
-_SEEN = "s3_status = 1 AND objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL"
+# The bucket shows the very object that was proven before, and no report has told anything about it since.
+SEEN = """
+coalesce(s3_status = 1 AND proven = 1 AND objects.etag = s3_etag AND s3_etag <> '' AND s3_check IS NULL
+    AND objects.checksum IS NULL, 0)
+"""
+# What a check asks no more about than whether the file is there; `work.everything` has the other rows.
 _FILES = f"""
 SELECT id, container, coalesce(nas_path, sync.s3_key, container || '/' || blob), sync.size_bytes, s3_status = 1
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
-WHERE id > ? AND azure_status = 1 AND nas_check IS NULL AND (s3_status <> 1 OR ({_SEEN})) ORDER BY id LIMIT ?
+WHERE id > ? AND azure_status = 1 AND nas_check IS NULL AND (s3_status <> 1 OR {SEEN}) ORDER BY id LIMIT ?
 """  # noqa: S608 - of the constants here, as the next
 _COUNT_SEEN = f"""
-SELECT count(*) {_JOINED} WHERE {_SEEN} AND (container IN (SELECT value FROM json_each(?)) OR ?)
+SELECT count(*) {_JOINED} WHERE {SEEN} AND (container IN (SELECT value FROM json_each(?)) OR ?)
 """  # noqa: S608
+_TELL_PLAIN = "UPDATE objects SET checksum = ? WHERE key = ? AND etag = ?"
+_TELL = """
+UPDATE objects SET checksum = ?5 WHERE key IN (?1, ?2, ?3) AND etag = ?4
+    AND (SELECT count(*) FROM objects WHERE key IN (?1, ?2, ?3) AND etag = ?4) = 1
+"""
+
+# No container's name has a slash, so the key of a usual place says which row it is of; of other places there are few.
+_STRANGERS = """
+SELECT key FROM objects WHERE key NOT IN (SELECT s3_key FROM sync WHERE s3_key IS NOT NULL) AND NOT EXISTS (
+    SELECT 1 FROM sync WHERE s3_key IS NULL
+        AND container = substr(key, 1, instr(key, '/') - 1) AND blob = substr(key, instr(key, '/') + 1)
+) ORDER BY key
+"""
+
+# The manifest of a job has versions for all of its objects or for none. No WITH: SQLite would keep all rows aside.
+_UNPROVEN = """
+SELECT coalesce(s3_key, container || '/' || blob), CASE WHEN (
+    SELECT count(*) = count(s3_version_id) FROM sync WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL)
+) THEN s3_version_id ELSE '' END
+FROM sync WHERE s3_status = 1 AND (proven IS NOT 1 OR s3_check IS NOT NULL) ORDER BY id
+"""
 
 _KEY_FROM = "SELECT coalesce(s3_key, container || '/' || blob) FROM sync WHERE id >= ? ORDER BY id LIMIT 1"
 
@@ -68,9 +93,40 @@ def add(database: Database, objects: Sequence[tuple[str, int, str]]) -> None:
     database.insert("INSERT OR REPLACE INTO objects (key, size_bytes, etag) VALUES (?, ?, ?)", objects)
 
 
-def tell(database: Database, told: Iterable[tuple[str, str, str]]) -> int:
-    """Write (key, ETag, checksum) as reports tell them, of objects that are still the same; how many are."""
-    return database.many("UPDATE objects SET checksum = ?3 WHERE key = ?1 AND etag = ?2", told)
+def tell(database: Database, told: Iterable[tuple[str, str, str, str, str]]) -> int:
+    """Write (three forms of a key, ETag, checksum) as reports tell them, of objects that are still the same.
+
+    Returns:
+        How many are. A line that may mean two objects, both with this ETag, is about neither.
+    """
+    plain, odd = [], []
+    for one, other, written, etag, checksum in told:
+        if one == other == written:  # nearly all: a third of the work
+            plain.append((checksum, one, etag))
+        else:
+            odd.append((one, other, written, etag, checksum))
+    return database.many(_TELL_PLAIN, plain) + database.many(_TELL, odd)
+
+
+def count(database: Database) -> int:
+    """How many objects the bucket was seen to hold."""
+    found = database.row("SELECT count(*) FROM objects")
+    return int(found[0]) if found else 0
+
+
+def strangers(database: Database, shown: int) -> tuple[int, list[str]]:
+    """Objects whose key is no blob's: how many, and the first few by name."""
+    names: list[str] = []
+    number = 0
+    for number, (key,) in enumerate(database.each(_STRANGERS), 1):
+        if number <= shown:
+            names.append(key)
+    return number, names
+
+
+def unproven(database: Database) -> Iterator[tuple[str, str]]:
+    """(key, version) of what is in S3 and not proven at level 4, by id; versions only where all of them have one."""
+    return ((key, version) for key, version in database.each(_UNPROVEN))
 
 
 def prove_by_etag(database: Database, after_id: int, at: str) -> int:

@@ -184,7 +184,7 @@ def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
     changed = database.many(
         _CHECKED,
         [
-            (at, one.proven or None, one.nas, one.s3, one.id, one.proven and one.s3_etag, one.fetch_again)
+            (at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag if one.proven else "", one.fetch_again)
             for one in group
         ],
     )

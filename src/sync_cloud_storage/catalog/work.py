@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import versions
 from sync_cloud_storage.catalog.counting import change
+from sync_cloud_storage.catalog.objects import SEEN
 from sync_cloud_storage.model import Attest, Check, Download, Leg, Look, Upload
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ FILE, OBJECT = 1, 2  # bits of sync.written
 _DOWNLOADS = """
 SELECT id, container, blob, size_bytes, etag, coalesce(content_md5, ''),
     coalesce(nas_path, s3_key, container || '/' || blob), coalesce(written & 1, 0) OR ?,
-    ? >= 1 + (content_md5 IS NOT NULL), coalesce(crc64nvme, '')
+    ? >= 1 + (content_md5 IS NOT NULL), coalesce(crc64nvme, ''), coalesce(attested, 0)
 FROM sync INDEXED BY downloads_pending
 WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -37,19 +38,18 @@ WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDE
 
 # `seen` and `told` speak of an object that is listed with the size of the blob. What is seen, or has no object, is not
 # here but in `objects.files`, unless all is to be read, or something was wrong with it before.
-_CHECKS = """
+_CHECKS = f"""
 SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
     CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
-    coalesce(objects.etag, s3_etag, ''), objects.etag IS s3_etag AND proven IS 1 AND s3_check IS NULL,
-    coalesce(objects.checksum, ''), ?1, 0
+    coalesce(objects.etag, s3_etag, ''), {SEEN}, coalesce(objects.checksum, ''), ?1, 0
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
 WHERE id > ?2 AND (azure_status = 1 OR s3_status = 1) AND (
     ?1 OR nas_check IS NOT NULL OR s3_check IS NOT NULL
-    OR (s3_status = 1 AND (azure_status <> 1 OR NOT (objects.etag IS s3_etag AND proven IS 1)))
+    OR (s3_status = 1 AND (azure_status <> 1 OR NOT {SEEN}))
 ) ORDER BY id LIMIT ?3
-"""
+"""  # noqa: S608 - of a constant
 
 _TO_READ = """
 SELECT id, container, blob, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob), '', '', 0, '',
@@ -76,7 +76,7 @@ def pending_looks(database: Database, after_id: int, limit: int) -> list[Look]:
     return [Look(*row) for row in database.rows(_LOOKS, (after_id, limit))]
 
 
-# SQLite's 0 and 1 stand for False and True in `may_replace`: they are equal, and a bool for each row is not free.
+# SQLite's 0 and 1 stand for False and True: they are equal, and a bool for each row is not free.
 
 
 def pending_downloads(

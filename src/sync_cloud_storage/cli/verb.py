@@ -33,6 +33,12 @@ _SHARED = {
     "overwrite": click.Option(
         ["--overwrite"], is_flag=True, default=None, help="Replace what is in the way and was not written by scs."
     ),
+    "attest": click.Option(
+        ["--attest"],
+        is_flag=True,
+        default=None,
+        help="Ask Azure for its own checksum of every range, and compare. [transfer.attest]",
+    ),
     "container": click.Option(
         ["--container", "containers"],
         metavar="NAME",
@@ -105,5 +111,5 @@ class Verbs(click.Group):
 
 def flags_of(options: dict[str, Any]) -> dict[str, object]:
     """The options that are settings, by the names under which `settings.load` knows them; a flag not given is None."""
-    names = ("db-file", "media-folder", "workers", "concurrency", "overwrite")
+    names = ("db-file", "media-folder", "workers", "concurrency", "overwrite", "attest")
     return {f"--{name}": options.get(name.replace("-", "_")) for name in names}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
+from sync_cloud_storage.cli.options import interval_s, slice_of
 from sync_cloud_storage.cli.stop import stop_on_signals
 from sync_cloud_storage.cli.verb import Verb, Verbs, flags_of
 from sync_cloud_storage.console import Console, record_crash
@@ -31,7 +32,10 @@ class MigrationFace(Protocol):
     def download(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
-    def xcheck(self, *, deep: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def xcheck(  # noqa: D102
+        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+    ) -> Outcome: ...
+    def batch_manifest(self, file: Path) -> int: ...  # noqa: D102
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def rebuild(self) -> Outcome: ...  # noqa: D102
     def status(self) -> StatusReport: ...  # noqa: D102
@@ -145,51 +149,50 @@ def _upload(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> 
 
 def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     def act(migration: MigrationFace, console: Console) -> int:
-        watch_s = None if watch is None else _interval_s(watch)
+        watch_s = None if watch is None else interval_s(watch)
         return console.outcome(migration.run(retry_failed=retry_failed, watch_s=watch_s, containers=containers))
 
     return _start(options, act)
 
 
-def _interval_s(text: str) -> float:
-    from sync_cloud_storage import units  # noqa: PLC0415
+def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None, **options: Any) -> int:  # noqa: FBT001
+    from pathlib import Path  # noqa: PLC0415
 
-    try:
-        seconds = units.parse_duration(text)
-    except UsageFault as fault:
-        raise UsageFault("USAGE", f"--watch: {fault.sentence}", fault.hint) from None
-    if seconds < 1:
-        raise UsageFault("USAGE", f"--watch {text} is too often.", "A listing takes a while: from 1s on, such as 15m.")
-    return seconds
+    inventory = Path(options["inventory"]) if options["inventory"] else None
+    checksums = tuple(map(Path, options["checksums"]))
 
-
-def _xcheck(deep: bool, nas: bool, piece: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
-    if piece is not None and not nas:
-        raise UsageFault("USAGE", "--slice is a part of the files on the NAS, and needs --nas.", "Add --nas.")
-    part, parts = _slice(piece or "1/1")
+    if options["nas"] and (batch_manifest or inventory or checksums):
+        text = "scs xcheck --nas looks at files only, so it takes nothing in from S3 and writes nothing for it."
+        raise UsageFault("USAGE", text, "Give one of them at a time.")
+    part, parts = slice_of(options["piece"], nas=options["nas"])
+    if batch_manifest and (inventory or checksums or deep):
+        text = "scs xcheck --batch-manifest only writes that file; it checks nothing and takes nothing in."
+        raise UsageFault("USAGE", text, "Give one of them at a time.")
 
     def act(migration: MigrationFace, console: Console) -> int:
-        if nas:
+        if options["nas"]:
             return console.outcome(migration.scrub(part=part, parts=parts, containers=containers))
-        return console.outcome(migration.xcheck(deep=deep, containers=containers))
+        if batch_manifest:
+            return _batch_manifest(migration, console, Path(batch_manifest))
+        return console.outcome(
+            migration.xcheck(deep=deep, containers=containers, inventory=inventory, checksums=checksums)
+        )
 
     return _start(options, act)
 
 
-def _slice(text: str) -> tuple[int, int]:
-    """`3/10`: the third of ten."""
-    part, slash, parts = text.partition("/")
-    if not (slash and all(number.isascii() and number.isdigit() and len(number) < 10 for number in (part, parts))):
-        said = f"--slice {text}: not two whole numbers with a slash between them."
-    elif not 1 <= int(part) <= int(parts):
-        said = f"--slice {text}: of {int(parts):,} slices there is none with the number {int(part):,}."
-    else:
-        return int(part), int(parts)
-    raise UsageFault("USAGE", said, "Such as 3/10, the third of ten slices; all ten together are every file.")
-
-
 def _rebuild(**options: Any) -> int:
     return _start(options, lambda migration, console: console.outcome(migration.rebuild()))
+
+
+def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
+    count = migration.batch_manifest(file)
+    objects = "1 object" if count == 1 else f"{count:,} objects"
+    said = f"{file} names {objects}, for a job Compute checksum with CRC64NVME (S3 Batch Operations). "
+    said += "What it reports is taken in by scs xcheck --checksums."
+    none = "Every object is proven, so there is nothing to compute; no file was written."
+    console.done(said if count else none, {"file": str(file) if count else None, "objects": count})
+    return 0
 
 
 def _status(**options: Any) -> int:
@@ -257,9 +260,10 @@ _VERBS = (
         examples=[
             ("scs download", "All that is pending; goes on where it was stopped, also inside a large blob."),
             ("scs download --retry-failed", "Those as well that failed earlier."),
+            ("scs download --attest", "Each range is held against Azure's own checksum of it."),
         ],
         exit_codes=_MOVING,
-        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+        shared=("retry-failed", "attest", "container", "media-folder", "overwrite", *_SPEED),
     ),
     Verb(
         "upload",
@@ -286,7 +290,7 @@ _VERBS = (
         params=[
             click.Option(["--watch"], metavar="TIME", help="Repeat, with this pause: 90s, 15m, 1h."),
         ],
-        shared=("retry-failed", "container", "media-folder", "overwrite", *_SPEED),
+        shared=("retry-failed", "attest", "container", "media-folder", "overwrite", *_SPEED),
     ),
     Verb(
         "xcheck",
@@ -297,6 +301,9 @@ _VERBS = (
             ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
             ("scs xcheck --deep", "Reads every file on the NAS again."),
             ("scs xcheck --nas --slice 3/10", "Reads the third tenth of the files again, and asks neither cloud."),
+            ("scs xcheck --inventory in/manifest.json", "The bucket as an S3 Inventory showed it, without a listing."),
+            ("scs xcheck --batch-manifest job.csv", "What S3 is to compute the checksums of; checks nothing."),
+            ("scs xcheck --checksums job/manifest.json", "With the checksums that S3 has computed."),
         ],
         exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
         params=[
@@ -308,6 +315,18 @@ _VERBS = (
             ),
             click.Option(
                 ["--slice", "piece"], metavar="K/N", help="With --nas: only the K-th of N parts of the files."
+            ),
+            click.Option(["--inventory"], metavar="MANIFEST", help="manifest.json of an S3 Inventory, copied here."),
+            click.Option(
+                ["--checksums"],
+                metavar="REPORT",
+                multiple=True,
+                help="Completion report of a job Compute checksum, copied here; may be given more than once.",
+            ),
+            click.Option(
+                ["--batch-manifest"],
+                metavar="FILE",
+                help="Only write the manifest of such a job, for what is not proven.",
             ),
         ],
         shared=("container", "media-folder", *_SPEED),
@@ -334,7 +353,7 @@ _VERBS = (
             ("scs rebuild --overwrite", "Replaces files and objects that are in the way with other bytes."),
         ],
         exit_codes=_MOVING,
-        shared=("media-folder", "overwrite", *_SPEED),
+        shared=("media-folder", "overwrite", "attest", *_SPEED),
     ),
     Verb(
         "clean",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def outcome_document(outcome: Outcome) -> dict[str, object]:
     """Describe a run. `run` is what happened now, `totals` what stands in the catalog."""
-    apart = {"verb", "totals", "problems", "seconds", "stopped_by"}
+    apart = {"verb", "totals", "problems", "notes", "seconds", "stopped_by"}
     return {
         "verb": outcome.verb,
         "exit_code": outcome.exit_code,
@@ -29,6 +29,7 @@ def outcome_document(outcome: Outcome) -> dict[str, object]:
         "run": {name: value for name, value in outcome._asdict().items() if name not in apart},
         "totals": outcome.totals._asdict(),
         "problems": [_problem(problem) for problem in outcome.problems],
+        "notes": [redact(note) for note in outcome.notes],
     }
 
 

@@ -27,6 +27,7 @@ _CONTAINERS = {
 def outcome_lines(outcome: Outcome) -> list[Text]:
     """Say what a run did, what stands in the catalog now, and what did not go well."""
     lines = [Text(sentence) for sentence in _deeds(outcome)]
+    lines += [Text(safe(redact(note)), style="dim") for note in outcome.notes]
     took = units.print_duration(outcome.seconds)
     if outcome.stopped_by:
         by = "Ctrl-C" if outcome.stopped_by == "SIGINT" else outcome.stopped_by

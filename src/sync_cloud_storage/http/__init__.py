@@ -5,6 +5,7 @@ pycurl is imported in this folder only.
 
     messages.py   what a story may ask for, and what it gets
     pump.py       drives many stories in one thread
+    aside.py      what is done elsewhere meanwhile: in threads, or for many stories in one call
     transfer.py   one request on one libcurl handle
     lanes.py      how many requests at once, and how fast
     retry.py      the table from an answer to what is done about it, and the loop that does it

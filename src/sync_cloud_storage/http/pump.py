@@ -1,7 +1,7 @@
 """The pump: drives many stories in one thread, their requests over libcurl's multi interface.
 
 Sockets are watched with epoll (libcurl's own `select` cannot see descriptors above 1,023). One pump lives in each
-worker; it knows nothing of blobs. Not thread-safe: only `Aside` and `Together` leave its thread, and they
+worker; it knows nothing of blobs. Not thread-safe: only `Aside` and `Together` leave its thread (`aside.py`), and they
 come back to it.
 """
 
@@ -9,32 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import select
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pycurl
 
+from sync_cloud_storage.http.aside import Workshop
 from sync_cloud_storage.http.messages import Aside, Pause, Request, Requests, Together
 from sync_cloud_storage.http.transfer import Transfer, Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sync_cloud_storage.http.lanes import Lanes
     from sync_cloud_storage.http.messages import Command, Each, Response, Story
 
-GROUP_MAX = 64  # items for one `Together`; enough to spread a flush, few enough to hold little back
-GROUP_WAIT_S = 0.02
-# A `Together` that takes less than this for an item is done here: the way to a thread and back, and two threads that
-# want the interpreter, cost more. A disk or NAS that lets us wait for longer is waited for elsewhere.
-INLINE_S = 0.0005
 _SINGLE = -1
 
 _READ_OR_WRITE = {
@@ -56,17 +49,6 @@ class _Telling:
         self.unanswered = 0
         self.siblings: _Siblings | None = None  # children it waits for
         self.over = False
-
-
-class _Group:
-    """Stories that wait for one `Together`, each with its items."""
-
-    __slots__ = ("due", "items", "members")
-
-    def __init__(self, due: float) -> None:
-        self.due = due
-        self.items = 0
-        self.members: list[tuple[Sequence[Any], _Telling]] = []
 
 
 class _Siblings:
@@ -120,13 +102,8 @@ class Pump:
         self._ready: deque[tuple[_Telling, Any, BaseException | None]] = deque()
         self._timers: list[tuple[float, int, _Telling]] = []
         self._order = count()
-        self._cost_s: dict[Callable[..., Any], float] = {}  # of one item of a `Together`, as it was lately
-        self._groups: dict[Callable[..., Any], _Group] = {}
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="scs-aside")
-        self._aside = 0
-        self._came_back: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._bell, self._answer_bell)
+        self._workshop: Workshop[_Telling] = Workshop(threads, clock, self._ready.extend)
+        self.watch(self._workshop.bell, self._workshop.answer_bell)
 
     # ------------------------------------------------------------------------------------------------ outside
 
@@ -164,9 +141,9 @@ class Pump:
         for telling in list(self._told):
             self._drop(telling)
         self._told.clear()
-        for waiting in (self._waiting, self._ready, self._timers, self._groups):
+        for waiting in (self._waiting, self._ready, self._timers):
             waiting.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workshop.cancel()
 
     def close(self) -> None:
         """End all stories and let go of all connections; again is nothing."""
@@ -177,7 +154,7 @@ class Pump:
         self._transfers.close()
         self._multi.close()
         self._poll.close()
-        os.close(self._bell)
+        self._workshop.close()
 
     # ---------------------------------------------------------------------------------------------- telling
 
@@ -191,11 +168,7 @@ class Pump:
             if not telling.over:
                 self._tell(telling, value, error)
         self._launch()
-        for function, group in list(self._groups.items()):
-            # Nothing else can join soon when nothing is on the wire or aside: waiting would only be waiting.
-            if group.items >= GROUP_MAX or group.due <= now or not (self._in_flight or self._aside):
-                del self._groups[function]
-                self._gather(function, group)
+        self._workshop.begin(now, more_may_come=bool(self._in_flight))
 
     def _tell(self, telling: _Telling, value: Any, error: BaseException | None) -> None:
         try:
@@ -225,23 +198,14 @@ class Pump:
             telling.answers = [None] * telling.unanswered
             self._waiting.extend((request, telling, number) for number, request in enumerate(command.requests))
         elif isinstance(command, Together):
-            self._join(command, telling)
+            self._workshop.join(command, telling)
         elif isinstance(command, Aside):
-            self._send_aside(lambda: [command.function(*command.arguments)], 1, partial(self._one_back, telling))
+            self._workshop.send(command, telling)
         elif isinstance(command, Pause):
             heapq.heappush(self._timers, (self._clock() + command.seconds, next(self._order), telling))
         else:
             telling.siblings = _Siblings(telling, command)
             self._next_siblings(telling.siblings)
-
-    def _join(self, command: Together, telling: _Telling) -> None:
-        group = self._groups.get(command.function)
-        if group is None:
-            # What takes no time gains nothing by being shared: whoever waited for others would only wait.
-            wait_s = 0.0 if self._is_quick(command.function) else GROUP_WAIT_S
-            group = self._groups[command.function] = _Group(self._clock() + wait_s)
-        group.items += len(command.items)
-        group.members.append((command.items, telling))
 
     # --------------------------------------------------------------------------------------------- children
 
@@ -289,64 +253,6 @@ class Pump:
                 self._drop(child)
         with contextlib.suppress(Exception):  # the others must be ended too
             telling.story.close()
-
-    # ---------------------------------------------------------------------------------------------- threads
-
-    def _gather(self, function: Callable[..., Any], group: _Group) -> None:
-        there = deque(member for member in group.members if not member[1].over)
-        while there:
-            items: list[Any] = []
-            shares: list[tuple[_Telling, int]] = []
-            while there and len(items) < GROUP_MAX:
-                own, telling = there.popleft()
-                items += own
-                shares.append((telling, len(own)))
-            work = partial(self._watched_call, function, items)
-            if self._is_quick(function):
-                self._group_back(shares, _outcomes(work, len(items)))
-            else:
-                self._send_aside(work, len(items), partial(self._group_back, shares))
-
-    def _is_quick(self, function: Callable[..., Any]) -> bool:
-        """Whether an item of it lately took so little that a thread would cost more."""
-        return self._cost_s.get(function, 1.0) < INLINE_S
-
-    def _watched_call(self, function: Callable[..., Any], items: Sequence[Any]) -> Sequence[Any]:
-        """Call *function* and learn what an item costs: up at once, down slowly, so that one quick call is no proof."""
-        began = self._clock()
-        values: Sequence[Any] = function(items)
-        cost_s = (self._clock() - began) / len(items)
-        known_s = self._cost_s.get(function, cost_s)
-        self._cost_s[function] = max(cost_s, known_s + (cost_s - known_s) / 8)
-        return values
-
-    def _send_aside(self, work: Callable[[], Sequence[Any]], count: int, back: Callable[[list[Any]], None]) -> None:
-        self._aside += 1
-
-        def run() -> None:
-            self._came_back.put(partial(back, _outcomes(work, count)))
-            with contextlib.suppress(OSError):  # the pump was closed meanwhile
-                os.eventfd_write(self._bell, 1)
-
-        self._threads.submit(run)
-
-    def _one_back(self, telling: _Telling, values: list[Any]) -> None:
-        (value,) = values
-        failed = isinstance(value, BaseException)
-        self._ready.append((telling, None, value) if failed else (telling, value, None))
-
-    def _group_back(self, shares: list[tuple[_Telling, int]], values: list[Any]) -> None:
-        """Give each story the values of its own items."""
-        begin = 0
-        for telling, length in shares:
-            self._ready.append((telling, values[begin : begin + length], None))
-            begin += length
-
-    def _answer_bell(self) -> None:
-        os.eventfd_read(self._bell)
-        while not self._came_back.empty():
-            self._aside -= 1
-            self._came_back.get()()
 
     # -------------------------------------------------------------------------------------------------- curl
 
@@ -429,7 +335,7 @@ class Pump:
             due.append(self._curl_due)
         if self._timers:
             due.append(self._timers[0][0])
-        due.extend(group.due for group in self._groups.values())
+        due += self._workshop.due()
         for fd, mask in self._poll.poll(max(0.0, min(due) - now)):
             call = self._watched.get(fd)
             if call is not None:
@@ -445,21 +351,3 @@ class Pump:
         if self._curl_due is not None and self._curl_due <= self._clock():
             self._curl_due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-
-
-def _outcomes(work: Callable[[], Sequence[Any]], expected: int) -> list[Any]:
-    """What *work* gives, or for each who waits for it the exception that it raised."""
-    try:
-        values = list(work())
-        if len(values) != expected:
-            raise ValueError(f"{len(values)} values for {expected} items")  # noqa: TRY301
-    except Exception as error:  # noqa: BLE001 - raised again in the stories
-        return [error] * expected
-    except BaseException as error:  # noqa: BLE001 - else the stories would wait for ever
-        return [RuntimeError(f"a thread ended with {error!r}")] * expected
-    for value in values:
-        if isinstance(value, BaseException):
-            # Its traceback leads to the frame that caught it, and that frame holds this list and the bodies of the
-            # group: a cycle, which would keep them in memory until Python looks for cycles.
-            value.__traceback__ = value.__context__ = value.__cause__ = None
-    return values

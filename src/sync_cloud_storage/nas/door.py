@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import stat
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Self
 
 from sync_cloud_storage.checksum import crc64nvme
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.errors import ScsError
     from sync_cloud_storage.model import Entry
+    from sync_cloud_storage.nas.folders import Folder
 
 _LOCK = ".scs/lock"
 
@@ -187,12 +190,13 @@ class Nas:
         """A new temporary file for a row; what an earlier run left of it is removed."""
         return Temp(self._scratch, row_id)
 
-    def partial(self, row_id: int, etag: str, size_bytes: int) -> Partial:
+    def partial(self, row_id: int, etag: str, size_bytes: int, *, attest: bool = False) -> Partial:
         """The temporary file of a large blob, with the finished ranges of an earlier run if it was of this version.
 
-        Those ranges are read again here, so this takes a second per gigabyte or so.
+        Those ranges are read again here, so this takes a second per gigabyte or so. With *attest* those only count
+        about which the source was asked for its own checksum.
         """
-        return Partial(self._scratch, row_id, etag, size_bytes)
+        return Partial(self._scratch, row_id, etag, size_bytes, attest=attest)
 
     def publish(self, group: Sequence[Publication]) -> list[ScsError | None]:
         """Make written files durable and give them their places; one answer each, None when it is done.
@@ -250,17 +254,50 @@ class Nas:
         Raises:
             BlobFault: `NAS-TYPE`, something is there that is no plain file.
         """
-        parent, leaf = split(nas_path)
+        (size,) = self.sizes_of([nas_path])
+        if isinstance(size, BlobFault):
+            raise size
+        return size
+
+    def sizes_of(self, nas_paths: Sequence[str]) -> list[int | BlobFault | None]:
+        """What `size_of` says of each. Neighbours in one folder share the way there: a third less work.
+
+        Raises:
+            EnvironmentFault: About the NAS itself.
+        """
         try:
-            with self._folders.hold(parent) as folder:
-                found = os.stat(leaf, dir_fd=folder.fd, follow_symlinks=False)
+            ways = [split(path) for path in nas_paths]
+        except BlobFault as no_path:  # one of them
+            return [no_path] if len(nas_paths) == 1 else [self.sizes_of([path])[0] for path in nas_paths]
+        sizes: list[int | BlobFault | None] = []
+        for parent, group in groupby(ways, key=itemgetter(0)):
+            leaves = [leaf for _, leaf in group]
+            try:
+                with self._folders.hold(parent) as folder:
+                    sizes += [self._size_in(folder, parent, leaf) for leaf in leaves]
+            except FileNotFoundError:
+                sizes += [None] * len(leaves)
+            except (OSError, BlobFault) as error:
+                fault = error if isinstance(error, BlobFault) else self._of_a_file(error, parent)
+                sizes += [fault] * len(leaves)
+        return sizes
+
+    def _size_in(self, folder: Folder, parent: str, leaf: bytes) -> int | BlobFault | None:
+        try:
+            found = os.stat(leaf, dir_fd=folder.fd, follow_symlinks=False)
             if stat.S_ISREG(found.st_mode):
                 return found.st_size
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self.fault(error, nas_path) from error
-        raise self.fault(OSError(errno.ENXIO, os.strerror(errno.ENXIO)), nas_path)
+            return self._of_a_file(error, f"{parent}/{os.fsdecode(leaf)}")
+        return self._of_a_file(OSError(errno.ENXIO, os.strerror(errno.ENXIO)), f"{parent}/{os.fsdecode(leaf)}")
+
+    def _of_a_file(self, error: OSError, nas_path: str) -> BlobFault:
+        fault = self.fault(error, nas_path)
+        if not isinstance(fault, BlobFault):
+            raise fault from error
+        return fault
 
     def open_read(self, nas_path: str) -> ReadFile:
         """Open a file for reading.

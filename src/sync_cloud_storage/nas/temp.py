@@ -30,7 +30,8 @@ READ_STEP_BYTES = 1 << 20
 _FRESH = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW
 _JOURNAL = ".parts"
 _NAME = re.compile(rf"([0-9]+)({re.escape(_JOURNAL)})?")
-_RANGE = re.compile(rb"^([0-9]{1,19}) ([0-9]{1,19}) ([0-9a-f]{16})$", re.MULTILINE)
+_RANGE = re.compile(rb"^([0-9]{1,19}) ([0-9]{1,19}) ([0-9a-f]{16})( (?:un)?attested)?$", re.MULTILINE)
+_WORD = {None: b"", True: b" attested", False: b" unattested"}
 
 
 class Scratch(NamedTuple):
@@ -159,19 +160,23 @@ class Partial(Temp):
     """A large file that comes in ranges, in any order, perhaps over several runs.
 
     The journal is text: a line for what the file is (ETag and size), then one for each finished range (offset, length,
-    CRC64NVME). A line is one append; a torn one is ignored. The journal is not flushed: it only claims, and a claim
-    counts when the bytes, read again from the disk, have the CRC.
+    CRC64NVME, and what the source said of it where it was asked: `attested` or `unattested`). A line is one append; a
+    torn one is ignored. The journal is not flushed: it only claims, and a claim counts when the bytes, read again from
+    the disk, have the CRC.
 
     Attributes:
         size: Bytes of the whole, from the start.
+        attested: Whether the source's own checksum of every finished range was that of its bytes.
     """
 
-    __slots__ = ("_done", "_etag", "_journal", "_reading")
+    __slots__ = ("_asking", "_done", "_etag", "_journal", "_reading", "attested")
 
-    def __init__(self, scratch: Scratch, row_id: int, etag: str, size_bytes: int) -> None:
+    def __init__(self, scratch: Scratch, row_id: int, etag: str, size_bytes: int, *, attest: bool = False) -> None:
         self._journal = -1
         self._etag = etag
+        self._asking = attest
         self._done: list[tuple[int, int, int]] = []
+        self.attested = True
         # The story that owns this may end while a thread still reads for its MD5: the descriptor must not become that
         # of another file under the reader's hands.
         self._reading = threading.Lock()
@@ -182,16 +187,19 @@ class Partial(Temp):
         """Finished ranges: offset, length, CRC64NVME. They do not overlap, and have no order."""
         return tuple(self._done)
 
-    def finished(self, offset: int, length: int, crc: int) -> None:
-        """Note that a range is written, with its CRC64NVME."""
-        line = b"%d %d %016x\n" % (offset, length, crc)
+    def finished(self, offset: int, length: int, crc: int, *, attested: bool | None = None) -> None:
+        """Note that a range is written, with its CRC64NVME.
+
+        *attested*: the source's own checksum of it agreed; False: the source had none to give; None: it was not asked.
+        """
+        line = b"%d %d %016x%s\n" % (offset, length, crc, _WORD[attested])
         try:
             whole = os.write(self._journal, line) == len(line)
         except OSError as error:
             raise self._fault(error) from error
         if not whole:
             raise self._fault(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        self._done.append((offset, length, crc))
+        self._add(offset, length, crc, attested=bool(attested))
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill *room* with bytes that were written; gives how many, fewer at the end of what there is."""
@@ -284,14 +292,20 @@ class Partial(Temp):
         except OSError:
             return False
         claims = {
-            int(line[1]): (int(line[2]), int(line[3], 16)) for line in _RANGE.finditer(rest[: whole - len(header) - 1])
+            int(line[1]): (int(line[2]), int(line[3], 16), line[4])
+            for line in _RANGE.finditer(rest[: whole - len(header) - 1])
+            if line[4] or not self._asking  # what the source was not asked about is fetched anew, and asked about
         }
         front = 0
-        for offset, (length, crc) in sorted(claims.items()):
+        for offset, (length, crc, word) in sorted(claims.items()):
             if front <= offset < offset + length <= self.size and self._has(offset, length, crc):
-                self._done.append((offset, length, crc))
+                self._add(offset, length, crc, attested=word == _WORD[True])
                 front = offset + length
         return True
+
+    def _add(self, offset: int, length: int, crc: int, *, attested: bool) -> None:
+        self._done.append((offset, length, crc))
+        self.attested = self.attested and attested
 
     def _leftover(self, name: str, flags: int = 0) -> int:
         """Open a file of an earlier run: a plain one, with no second name under which it is somebody else's."""

@@ -178,7 +178,11 @@ class S3:
         return self._request("PUT", self._url(key), _common("PUT", lines), body)
 
     def has_taken(self, answer: Response, size_bytes: int) -> Stored | None:
-        """What an answer to `putting` says of the object; None for one that `put` has to look at."""
+        """What an answer to `putting` says of the object; None for one that is not beyond doubt a success.
+
+        A second judge beside that of `put`, since it costs a small file in company less than a story of its own. What
+        it refuses goes to `put` as *first* and is judged in full there.
+        """
         good = answer.status == 200 and "etag" in answer.headers
         return _stored(answer, size_bytes) if good else None
 

@@ -136,6 +136,7 @@ def _transfer(sources: Sources) -> TransferSettings:
         part_bytes=sources.value(table.PART_SIZE),
         multipart_from_bytes=sources.value(table.MULTIPART_FROM),
         offline_s=sources.value(table.OFFLINE),
+        attest=sources.value(table.ATTEST),
     )
 
 

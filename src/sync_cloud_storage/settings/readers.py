@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sync_cloud_storage import units
+from sync_cloud_storage.model import Attest
 from sync_cloud_storage.redact import redact
 
 if TYPE_CHECKING:
@@ -108,6 +109,16 @@ def one_of(*allowed: str) -> Callable[[object], str]:
         return word
 
     return read
+
+
+_ATTEST = {"off": Attest.NONE, "missing": Attest.WITHOUT_MD5, "all": Attest.ALL}
+
+
+def attest(raw: object) -> Attest:
+    """Read of which blobs the source is asked for its checksums; true, as a flag says it, is all."""
+    if isinstance(raw, bool):
+        return Attest.ALL if raw else Attest.NONE
+    return _ATTEST[one_of(*_ATTEST)(raw) or "off"]
 
 
 def like(pattern: str, meaning: str) -> Callable[[object], str]:

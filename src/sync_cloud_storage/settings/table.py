@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sync_cloud_storage import units
+from sync_cloud_storage.model import Attest
 from sync_cloud_storage.settings import readers
 
 if TYPE_CHECKING:
@@ -330,6 +331,15 @@ PART_SIZE = Setting(
     "Size of these parts, from 5 MiB on. 0: 16 MiB, larger where a file would need more than 10,000 parts.",
     toml="transfer.part_size",
     example='"64M"',
+)
+ATTEST = Setting(
+    readers.attest,
+    Attest.NONE,
+    'Of which blobs Azure is asked for its own CRC64, to compare it with ours: "off", "missing" (those without '
+    'Content-MD5) or "all". It gives one for at most 4 MiB, so such a blob takes a request for each 4 MiB.',
+    toml="transfer.attest",
+    flag="--attest",
+    example='"missing"',
 )
 OFFLINE = Setting(
     readers.duration,

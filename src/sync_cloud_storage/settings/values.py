@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
     from pathlib import Path
 
+    from sync_cloud_storage.model import Attest
     from sync_cloud_storage.names import Placement
     from sync_cloud_storage.units import Timetable
 
@@ -59,7 +60,10 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """How fast and in which pieces. Bytes and seconds; 0 for workers, concurrency and part size: automatic."""
+    """How fast and in which pieces. Bytes and seconds; 0 for workers, concurrency and part size: automatic.
+
+    `attest`: of which blobs the source is asked for its own checksums.
+    """
 
     workers: int
     concurrency: int
@@ -68,6 +72,7 @@ class TransferSettings:
     part_bytes: int
     multipart_from_bytes: int
     offline_s: float
+    attest: Attest
 
 
 @dataclass(frozen=True, slots=True)

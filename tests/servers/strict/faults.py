@@ -250,6 +250,9 @@ class Headers(Action):
         return reply._replace(headers={**kept, **self.put})
 
 
+NO_SUM = Headers(drop=("x-amz-checksum-crc64nvme", "x-amz-checksum-type"))
+
+
 @dataclass(frozen=True)
 class Edit(Action):
     """Another text: every match of a regular expression replaced. For XML, such as the same marker for ever."""
@@ -263,16 +266,20 @@ class Edit(Action):
         return reply._replace(body=[body], size=len(body))
 
 
+WRONG_CRC64 = Headers(put={"x-ms-content-crc64": "AAAAAAAAAAE="})  # of a range that was asked for with one
+NO_CRC64 = Headers(drop=("x-ms-content-crc64",))
+
+
 # --------------------------------------------------------------------------------------------------- another question
 
 
 @dataclass(frozen=True)
 class IgnoreRange(Action):
-    """The whole body with 200, whatever range was asked for."""
+    """The whole body with 200, whatever range was asked for, and without a checksum of it."""
 
     def on_request(self, cloud: StrictCloud, request: Request) -> Request:
         """Ask something else."""
-        return request.with_headers(range=None, x_ms_range=None)
+        return request.with_headers(range=None, x_ms_range=None, x_ms_range_get_content_crc64=None)
 
 
 @dataclass(frozen=True)
@@ -284,6 +291,18 @@ class OtherRange(Action):
     def on_request(self, cloud: StrictCloud, request: Request) -> Request:
         """Ask something else."""
         return request.with_headers(range=self.range, x_ms_range=None)
+
+
+@dataclass(frozen=True)
+class IgnoreQuery(Action):
+    """As if this parameter had not been in the query: an endpoint that does not know it."""
+
+    name: str  # such as `start-after`
+
+    def on_request(self, cloud: StrictCloud, request: Request) -> Request:
+        """Ask something else."""
+        kept = [pair for pair in request.query.split("&") if pair.partition("=")[0] != self.name]
+        return dataclasses.replace(request, query="&".join(kept))
 
 
 @dataclass(frozen=True)

@@ -193,13 +193,16 @@ class S3:
 
     def _list(self, bucket: Bucket, query: dict[str, str], name: str) -> Reply:
         prefix, delimiter, show = query.get("prefix", ""), query.get("delimiter", ""), shown(query)
-        token = query.get("continuation-token", "")
+        token, start = query.get("continuation-token", ""), query.get("start-after", "")
+        if query["list-type"] != "2":
+            raise Refusal(400, "InvalidArgument", "Invalid List Type Specified in Query")
         if token and not token.startswith("next:"):
             raise Refusal(400, "InvalidArgument", "The continuation token provided is incorrect")
+        most = number(query, "max-keys", self.rules.page)
         found = page(
             bucket.objects,
-            after=token.removeprefix("next:") or query.get("start-after", ""),
-            limit=number(query, "max-keys", self.rules.page),
+            after=token.removeprefix("next:") or start,
+            limit=most,
             prefix=prefix,
             delimiter=delimiter,
         )
@@ -211,10 +214,12 @@ class S3:
         )
         more = f"<NextContinuationToken>next:{escape(found.last)}</NextContinuationToken>" if found.last else ""
         more += f"<EncodingType>{query['encoding-type']}</EncodingType>" if "encoding-type" in query else ""
+        more += f"<StartAfter>{show(start)}</StartAfter>" if start else ""
+        more += f"<ContinuationToken>{escape(token)}</ContinuationToken>" if token else ""
         return document(
             "ListBucketResult",
             f"<Name>{name}</Name><Prefix>{show(prefix)}</Prefix><KeyCount>{len(found.entries)}</KeyCount>"
-            f"<MaxKeys>{self.rules.page}</MaxKeys><IsTruncated>{str(bool(found.last)).lower()}</IsTruncated>{more}{rows}",
+            f"<MaxKeys>{most}</MaxKeys><IsTruncated>{str(bool(found.last)).lower()}</IsTruncated>{more}{rows}",
         )
 
     # --------------------------------------------------------------------------------------------------- objects

@@ -42,7 +42,7 @@ def page(
     """The first entries after *after*. A name with *delimiter* behind *prefix* counts as its prefix up to there."""
     entries = {_up_to(name, prefix, delimiter) for name in list(names) if name.startswith(prefix)}
     left = sorted(entry for entry in entries if entry > after)  # by code point, which is the order of UTF-8 too
-    return Page(left[:limit], left[limit - 1] if len(left) > limit else "")
+    return Page(left[:limit], left[limit - 1] if len(left) > limit > 0 else "")
 
 
 def is_prefix(entry: str, prefix: str, delimiter: str) -> bool:
