@@ -138,6 +138,13 @@ def test_files_are_where_they_were(catalog: Catalog, folder: Path) -> None:
     assert catalog.check() == []
 
 
+def test_a_file_that_moved_back(catalog: Catalog, folder: Path) -> None:
+    """Where a file was told to be last is where it is, also if that is its usual place."""
+    listed(catalog, "a")
+    assert recalled(catalog, entry("a", "c/elsewhere"), entry("a")) == (1, 0)
+    assert paths(folder) == {"c/a": "c/a"}
+
+
 def test_a_place_that_another_one_has(catalog: Catalog, folder: Path) -> None:
     """Two files can never be one: who comes second gets a place of its own, and does not count as written by us."""
     listed(catalog, "a", "b", "x")

@@ -90,11 +90,13 @@ def test_a_line_is_for_people_too() -> None:
 
 def test_files_are_named_by_their_start_and_read_in_this_order(nas: Nas) -> None:
     """Each run has a file of its own, two of one second as well, and the oldest is read first."""
-    later = write(nas, TWO, at="2026-11-24T00:00:00Z")
     assert [write(nas, ONE).name for _ in range(2)] == ["20261123T031830Z-0001.jsonl", "20261123T031830Z-0002.jsonl"]
+    later = write(nas, TWO, at="2026-11-24T00:00:00Z")
     assert later.name == "20261124T000000Z-0001.jsonl"
     assert later.stat().st_mode & 0o777 == 0o640
-    assert list(nas.manifests()) == [ONE, ONE, TWO]
+    early = ONE._replace(blob="early")
+    write(nas, early, at="2019-05-01T00:00:00Z")
+    assert list(nas.manifests()) == [early, ONE, ONE, TWO]
 
 
 def test_no_file_without_an_entry(nas: Nas) -> None:
@@ -153,6 +155,13 @@ def test_garbage_between_the_lines(nas: Nas) -> None:
     long = b"x" * (3 * READ_STEP_BYTES)
     file.write_bytes(b"\n".join([*garbage, whole[:-1], long, whole[:-1], b"y" * (LINE_MOST_BYTES + 1), whole]))
     assert list(nas.manifests()) == [ONE, ONE, ONE]
+
+
+def test_the_end_of_a_line_that_is_too_long(nas: Nas) -> None:
+    """What looks like an entry at its end, just where a read begins, is none."""
+    file = write(nas, ONE)
+    file.write_bytes(b"x" * READ_STEP_BYTES + lines([TWO, ONE]))
+    assert list(nas.manifests()) == [ONE]
 
 
 @given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200))
