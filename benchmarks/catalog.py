@@ -20,10 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage import signing
 from sync_cloud_storage.catalog import Catalog
+from sync_cloud_storage.cli.stop import Stop
 from sync_cloud_storage.feeds import Feeds, Rows
+from sync_cloud_storage.ledger import open_ledger, signing_key_of
 from sync_cloud_storage.model import Blob, BlobsPage, Download, Downloaded, Upload, Uploaded
 from sync_cloud_storage.names import Placement
+from sync_cloud_storage.report import Files, checking, write
 from sync_cloud_storage.run import Rules, Run, Tally
 from sync_cloud_storage.worker import Batch, Report
 
@@ -185,6 +189,25 @@ def driving_both(path: Path, pages: int, size: int) -> None:
             driving(catalog, what, feeds, pages * size)
 
 
+def reporting(path: Path, rows: int) -> None:
+    """All sums, then the certificate and a table of every blob, then the check of the certificate."""
+    signing.make(signing_key_of(path))
+    files = Files(certificate=path.with_name("certificate"), csv=path.with_name("blobs.csv"))
+    for what, wanted in (("report: sums", Files()), ("report: certificate and CSV", files)):
+        watch = Watch()
+        with watch.running(), open_ledger(path, _now, Stop()) as ledger:
+            write(ledger, wanted)
+        watch.tell(what, rows)
+    watch = Watch()
+    with watch.running():
+        checking.check(path.with_name("certificate"), _now, Stop(), catalog=path)
+    watch.tell("verify-certificate --catalog", rows)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def main() -> None:
     """Measure."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -212,6 +235,7 @@ def main() -> None:
         began = time.perf_counter()
         Catalog.open(path, lambda: datetime.now(UTC)).close()
         print(f"open and close {(time.perf_counter() - began) * 1000:.0f} ms")
+        reporting(path, rows)
         driving_both(Path(folder) / "run.sqlite", pages, given.page)
 
 

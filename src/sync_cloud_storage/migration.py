@@ -7,11 +7,13 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage import signing
 from sync_cloud_storage.bucket import Delivered
 from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.feeds import Feeds
+from sync_cloud_storage.ledger import open_ledger, signing_key_of
 from sync_cloud_storage.model import Leg
 from sync_cloud_storage.nas import Nas, create_marker
 from sync_cloud_storage.progress import InitReport, LastRun, Outcome, StatusReport
@@ -21,8 +23,10 @@ from sync_cloud_storage.work import PROBLEMS_SHOWN, Around, Work, workers_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sync_cloud_storage.ledger import Ledger
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Need, Settings
     from sync_cloud_storage.work import Stop
@@ -47,14 +51,15 @@ class Migration:
     # ------------------------------------------------------------------------------------------------- verbs
 
     def init(self) -> InitReport:
-        """Make the catalog, the NAS marker and the two settings files, each only where it is missing."""
+        """Make catalog, signing key, NAS marker and the two settings files, each only where it is missing."""
         settings = self._settings
         names = (".env", "scs.toml")
         had = [name for name in names if (settings.folder / name).exists()]
         written = write_templates(settings.folder)
         is_new = not settings.db_file.exists()
-        marker = ""
+        marker, key = "", signing_key_of(settings.db_file)
         with Catalog.create(settings.db_file, _now) as catalog:
+            key_is_new = signing.make(key)
             if settings.media_folder is not None:
                 marker = self._mark(settings.media_folder, catalog.nas_id())
                 catalog.claim(nas_id=marker)  # account and bucket when they have answered: a name may be mistyped
@@ -65,6 +70,9 @@ class Migration:
             tuple(map(str, written)),
             tuple(had),
             settings.missing("azure", "nas", "target"),
+            str(key),
+            key_is_new,
+            signing.Signer(key).public_key,
         )
 
     def _mark(self, folder: Path, known: str) -> str:
@@ -224,6 +232,10 @@ class Migration:
                 LastRun(*last) if (last := catalog.last_run()) else None,
                 tuple(catalog.problems(PROBLEMS_SHOWN)),
             )
+
+    def report(self) -> AbstractContextManager[Ledger]:
+        """What the catalog says of every blob, at one moment; nothing is touched."""
+        return open_ledger(self._settings.db_file, _now, self._stop)
 
     def clean(self) -> Path:
         """Forget the catalog; where its backup is."""

@@ -150,7 +150,8 @@ class StatusReport(NamedTuple):
 class InitReport(NamedTuple):
     """What `scs init` did. Paths as text. `marker` is "" where no MEDIA_FOLDER is set yet.
 
-    `missing`: names of settings that the journey still needs, in the order in which it needs them.
+    `missing`: names of settings that the journey still needs, in the order in which it needs them. `signing_key`: the
+    file with the key that certificates are signed with; `public_key`: its public part, for those who check one.
     """
 
     catalog: str
@@ -159,6 +160,9 @@ class InitReport(NamedTuple):
     written: tuple[str, ...]
     kept: tuple[str, ...]
     missing: tuple[str, ...]
+    signing_key: str = ""
+    signing_key_is_new: bool = False
+    public_key: str = ""
 
 
 def has_failures(totals: Totals) -> bool:

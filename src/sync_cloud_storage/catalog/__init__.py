@@ -8,6 +8,7 @@ places.py       who gets which path                              housing.py   ro
 versions.py     a blob that changed, left, came back             counting.py  the running sums
 work.py         rows become tasks                                results.py   results become rows
 sums.py         numbers for people                               state.py     identity, runs
+balances.py     what was listed, what became of it, each blob by name
 """
 
 from sync_cloud_storage.catalog.catalog import Catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -47,6 +48,24 @@ def io_fault(path: Path, reason: object) -> EnvironmentFault:
     return EnvironmentFault("CATALOG-IO", f"The catalog '{path}' cannot be read or written: {reason}.", _IO_HINT)
 
 
+def _is_at_rest(path: Path) -> bool:
+    """Whether nobody can be writing it: in a folder, or on a disk, that is read-only, and with nothing left in a WAL.
+
+    There SQLite cannot make the shared memory that reading beside a writer takes (sqlite.org, "Read-Only Databases").
+    """
+    try:
+        return not os.access(path.parent, os.W_OK, effective_ids=True) and not _size(f"{path}-wal")
+    except OSError:
+        return False  # opening it says it better
+
+
+def _size(name: str) -> int:
+    try:
+        return os.stat(name).st_size  # noqa: PTH116 - a name that is no Path
+    except FileNotFoundError:
+        return 0
+
+
 class Database:
     """A connection in autocommit mode. Not for two threads, not for a process that was forked from this one.
 
@@ -61,7 +80,9 @@ class Database:
                 f"Use a Python that comes with {'.'.join(map(str, _MINIMUM))} or newer.",
             )
         self.path = path
-        mode = "ro" if read_only else "rw"  # never rwc: a catalog that is missing must not appear, empty
+        mode = "rw"  # never rwc: a catalog that is missing must not appear, empty
+        if read_only:
+            mode = "ro&immutable=1" if _is_at_rest(path) else "ro"
         try:
             self._connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", timeout=BUSY_TIMEOUT_S, isolation_level=None, uri=True
@@ -89,7 +110,9 @@ class Database:
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one, for those that may be millions."""
         try:
-            yield from self._connection.execute(sql, values)
+            # Not `yield from`: who leaves in the middle would close the cursor, of a file that may be closed.
+            for row in self._connection.execute(sql, values):  # noqa: UP028
+                yield row
         except _FOREIGN as error:
             raise self._ours(error) from error
 
@@ -154,6 +177,16 @@ class Database:
         except ScsError:
             self._undo()
             raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one moment, whatever others write meanwhile."""
+        self.run("BEGIN")
+        try:
+            self.run("SELECT count(*) FROM sqlite_schema")  # the first read is the moment
+            yield
+        finally:
+            self._undo()
 
     def _undo(self) -> None:
         with suppress(sqlite3.Error):

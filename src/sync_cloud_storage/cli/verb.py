@@ -72,7 +72,9 @@ class Verb(click.Command):
         shared: Sequence[str] = (),
         params: Sequence[click.Parameter] = (),
     ) -> None:
-        options = [*params, *(_SHARED[name] for name in (*shared, "db-file", "json", "quiet"))]
+        own = {option for parameter in params for option in parameter.opts}
+        common = (name for name in (*shared, "db-file", "json", "quiet") if f"--{name}" not in own)
+        options = [*params, *(_SHARED[name] for name in common)]
         super().__init__(name, callback=callback, help=f"{short} {more}", short_help=short, params=options)
         self.examples = examples
         self.exit_codes = exit_codes

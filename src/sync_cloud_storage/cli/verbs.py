@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
 from sync_cloud_storage.cli.options import interval_s, slice_of
-from sync_cloud_storage.cli.stop import stop_on_signals
-from sync_cloud_storage.cli.verb import Verb, Verbs, flags_of
-from sync_cloud_storage.console import Console, record_crash
-from sync_cloud_storage.errors import ScsError, UsageFault
+from sync_cloud_storage.cli.proofs import PROOFS
+from sync_cloud_storage.cli.start import start
+from sync_cloud_storage.cli.verb import Verb, Verbs
+from sync_cloud_storage.errors import UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import TextIO
 
     from sync_cloud_storage.cli.stop import Stop
+    from sync_cloud_storage.console import Console
+    from sync_cloud_storage.ledger import Ledger
     from sync_cloud_storage.progress import InitReport, Outcome, Progress, StatusReport
     from sync_cloud_storage.settings import Settings
 
@@ -39,6 +41,7 @@ class MigrationFace(Protocol):
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def rebuild(self) -> Outcome: ...  # noqa: D102
     def status(self) -> StatusReport: ...  # noqa: D102
+    def report(self) -> AbstractContextManager[Ledger]: ...  # noqa: D102
     def clean(self) -> Path: ...  # noqa: D102
 
 
@@ -53,66 +56,11 @@ class Parts(NamedTuple):
     stderr: TextIO | None
 
 
-def _start(options: dict[str, Any], act: Callable[[MigrationFace, Console], int], *, question: str = "") -> int:
-    """Read the settings, let *act* call its method, and make sure that whatever goes wrong ends in a sentence.
-
-    Args:
-        options: What click found.
-        act: Calls and prints; gives the exit code.
-        question: Asked first, with the catalog's path put in; "" for none.
-    """
-    from pathlib import Path  # noqa: PLC0415  (as the next: `scs --help` does without)
-
-    from sync_cloud_storage import settings as scs_settings  # noqa: PLC0415
-
-    context = click.get_current_context()
-    parts: Parts = context.obj
-    console = console_for(context.info_name or "", parts, as_json=options["as_json"], quiet=options["quiet"])
-    folder, secrets = Path(), scs_settings.secrets_in(parts.environ)
-    try:
-        settings = scs_settings.load(flags_of(options), parts.environ)
-        folder, secrets = settings.db_file.parent, (*secrets, *settings.secrets())
-        console.warn(settings.warnings)
-        if question and not _agrees(question.format(settings.db_file), parts):
-            console.done("Nothing was changed.", {"backup": None})
-            return 0
-        with stop_on_signals(console.stopping) as stop:
-            return act(parts.migration(settings, console.listen, stop), console)
-    except ScsError as fault:
-        console.fault(fault)
-        return fault.exit_code
-    except click.Abort:
-        raise  # Ctrl-C at a question is no mistake
-    except Exception as error:  # noqa: BLE001  (no traceback reaches a person)
-        crash = record_crash(error, folder, datetime.now(UTC), secrets)
-        console.fault(crash)
-        return crash.exit_code
-
-
-def console_for(verb: str, parts: Parts, *, as_json: bool, quiet: bool) -> Console:
-    """The console of one verb on the streams of *parts*."""
-    return Console(
-        verb,
-        as_json=as_json,
-        quiet=quiet,
-        environ=parts.environ,
-        clock=parts.clock,
-        stdout=parts.stdout,
-        stderr=parts.stderr,
-    )
-
-
-def _agrees(question: str, parts: Parts) -> bool:
-    if parts.stdin is None or not parts.stdin.isatty():
-        raise UsageFault("USAGE", "scs clean asks before it forgets, and nobody is there to answer.", "Say --yes.")
-    return click.confirm(question, err=True)
-
-
 def _sync(what: str | None, everything: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     def act(migration: MigrationFace, console: Console) -> int:
         return console.outcome(migration.sync(what or "both", everything=everything, containers=containers))
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _half(_context: click.Context, _parameter: click.Parameter, what: str | None) -> str | None:
@@ -130,21 +78,21 @@ def _reset_live(**options: Any) -> int:
         console.done(said if count else none, {"containers": count})
         return 0
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _download(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     def act(migration: MigrationFace, console: Console) -> int:
         return console.outcome(migration.download(retry_failed=retry_failed, containers=containers))
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _upload(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     def act(migration: MigrationFace, console: Console) -> int:
         return console.outcome(migration.upload(retry_failed=retry_failed, containers=containers))
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
@@ -152,7 +100,7 @@ def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **o
         watch_s = None if watch is None else interval_s(watch)
         return console.outcome(migration.run(retry_failed=retry_failed, watch_s=watch_s, containers=containers))
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None, **options: Any) -> int:  # noqa: FBT001
@@ -178,11 +126,11 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
             migration.xcheck(deep=deep, containers=containers, inventory=inventory, checksums=checksums)
         )
 
-    return _start(options, act)
+    return start(options, act)
 
 
 def _rebuild(**options: Any) -> int:
-    return _start(options, lambda migration, console: console.outcome(migration.rebuild()))
+    return start(options, lambda migration, console: console.outcome(migration.rebuild()))
 
 
 def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
@@ -196,7 +144,7 @@ def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> i
 
 
 def _status(**options: Any) -> int:
-    return _start(options, lambda migration, console: console.status(migration.status()))
+    return start(options, lambda migration, console: console.status(migration.status()))
 
 
 def _clean(yes: bool, **options: Any) -> int:  # noqa: FBT001
@@ -206,11 +154,11 @@ def _clean(yes: bool, **options: Any) -> int:  # noqa: FBT001
         return 0
 
     question = "Forget the catalog {}? A backup stays beside it, and no data is touched."
-    return _start(options, act, question="" if yes else question)
+    return start(options, act, question="" if yes else question)
 
 
 def _init(**options: Any) -> int:
-    return _start(options, lambda migration, console: console.init(migration.init()))
+    return start(options, lambda migration, console: console.init(migration.init()))
 
 
 _SPEED = ("workers", "concurrency")
@@ -222,7 +170,7 @@ _VERBS = (
         "init",
         callback=_init,
         short="Make catalog, NAS marker, .env and scs.toml.",
-        more="Each only where it is missing; asks nothing.",
+        more="And the key that certificates are signed with. Each only where it is missing; asks nothing.",
         examples=[("scs init", "In a new folder: writes the two files; fill them in, and run it again.")],
         exit_codes=_AT_ONCE,
         shared=("media-folder",),
@@ -342,6 +290,7 @@ _VERBS = (
         ],
         exit_codes=(0, 1, 2, 3),
     ),
+    *PROOFS,
     Verb(
         "rebuild",
         callback=_rebuild,

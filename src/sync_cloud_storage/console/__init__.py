@@ -5,7 +5,7 @@ terminal people see live totals in place, elsewhere a line every now and then.
 
     view.py      one moment of a run, for people         screen.py  draws it in place
     report.py    what a verb did, for people             outlet.py  a stream that never stops the run
-    document.py  the same for programs                   safe.py    text from outside, made harmless
+    document.py  the same for programs                   proofs.py  reports and certificates, for people
     crash.py     where a mistake of our own goes
 """
 
@@ -19,18 +19,22 @@ from sync_cloud_storage.console.document import (
     init_document,
     json_text,
     outcome_document,
+    report_document,
     status_document,
+    verdict_document,
 )
 from sync_cloud_storage.console.outlet import Outlet
-from sync_cloud_storage.console.safe import safe
 from sync_cloud_storage.redact import redact
+from sync_cloud_storage.safe import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import TextIO
 
     from rich.text import Text
 
+    from sync_cloud_storage.balance import Verdict, Whole
     from sync_cloud_storage.console.screen import Screen
     from sync_cloud_storage.errors import ScsError
     from sync_cloud_storage.progress import InitReport, Outcome, Progress, StatusReport
@@ -136,6 +140,33 @@ class Console:
 
         self._tell(report.init_lines(done), init_document(done))
         return 0
+
+    def report(
+        self, whole: Whole, files: Sequence[Path], statement: Mapping[str, object] | None, public_key: str
+    ) -> int:
+        """What became of every blob, and what was written; gives the exit code."""
+        from sync_cloud_storage.console import proofs  # noqa: PLC0415
+
+        lines = proofs.report_lines(whole, files, public_key)
+        self._tell(lines, report_document(whole, files, statement, public_key))
+        return whole.exit_code
+
+    def verdict(self, verdict: Verdict) -> int:
+        """A certificate that is in order, and what it states; gives the exit code."""
+        from sync_cloud_storage.console import proofs  # noqa: PLC0415
+
+        self._tell(proofs.verdict_lines(verdict), verdict_document(verdict))
+        return verdict.exit_code
+
+    def halted(self, signal_name: str) -> int:
+        """A verb that only reads was stopped; gives the exit code."""
+        from rich.text import Text  # noqa: PLC0415
+
+        code = 143 if signal_name == "SIGTERM" else 130
+        by = "Ctrl-C" if signal_name == "SIGINT" else signal_name
+        document = {"verb": self._verb, "exit_code": code, "stopped_by": signal_name}
+        self._tell([Text(f"Stopped by {by}; nothing was written.", style="yellow")], document)
+        return code
 
     def done(self, sentence: str, document: Mapping[str, object]) -> None:
         """A verb whose result is one sentence, and for programs a few values."""

@@ -6,9 +6,9 @@ import os
 import traceback
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.console.safe import safe
 from sync_cloud_storage.errors import EnvironmentFault
 from sync_cloud_storage.redact import redact
+from sync_cloud_storage.safe import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from sync_cloud_storage import units
-from sync_cloud_storage.console.safe import safe
 from sync_cloud_storage.model import ContainerStatus
 from sync_cloud_storage.redact import redact
+from sync_cloud_storage.safe import safe
 
 if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Totals
@@ -81,6 +81,10 @@ def init_lines(report: InitReport) -> list[Text]:
     lines.append(Text(f"The catalog {safe(report.catalog)} {'was made' if report.catalog_is_new else 'is there'}."))
     if report.marker:
         lines.append(Text(f"The NAS is marked: {safe(report.marker)}"))
+    if report.public_key:
+        made = "made" if report.signing_key_is_new else "there"
+        lines.append(Text(f"The key that certificates are signed with is {made}: {safe(report.signing_key)}"))
+        lines.append(Text(f"Its public part, for those who will check them: {report.public_key}"))
     if report.missing:
         lines.append(Text(f"Now fill in {', '.join(report.missing)} in .env, and run scs init again.", style="bold"))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from sync_cloud_storage import units
-from sync_cloud_storage.console.safe import safe
+from sync_cloud_storage.safe import safe
 
 if TYPE_CHECKING:
     from sync_cloud_storage.model import Totals
