@@ -11,7 +11,7 @@ from sync_cloud_storage import signing
 from sync_cloud_storage.bucket import Delivered
 from sync_cloud_storage.catalog import Catalog
 from sync_cloud_storage.endpoints import Endpoints
-from sync_cloud_storage.errors import EnvironmentFault
+from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 from sync_cloud_storage.feeds import Feeds
 from sync_cloud_storage.ledger import open_ledger, signing_key_of
 from sync_cloud_storage.model import Leg
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Need, Settings
     from sync_cloud_storage.work import Stop
+
+_BEGUN, _RECALLED = "begun", "manifests read"  # phases of a rebuild
 
 
 class Migration:
@@ -159,6 +161,66 @@ class Migration:
         """Write the manifest of a job *Compute checksum* for all objects that are not proven; how many there are."""
         with Catalog.read(self._settings.db_file) as catalog:
             return write_manifest(file, catalog.bucket(), catalog.unproven_objects())
+
+    def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
+        """Read files on the NAS again, of *parts* slices the one numbered *part*; neither cloud is asked."""
+        with self._working("xcheck", nas=True) as work:
+            work.only(containers)
+            work.drive(Feeds(checks=work.scrubs(part, parts)))
+            return work.outcome(checked=True)
+
+    def rebuild(self) -> Outcome:
+        """Make a catalog where it was lost, out of the account, the manifests on the NAS, the files and the objects."""
+        self._settings.require("azure", "nas", "target")
+        self._make_room()
+        with self._working("rebuild", azure=True, nas=True, target=True) as work:
+            catalog = work.catalog
+            if catalog.phase() != _RECALLED:
+                catalog.set_phase(_BEGUN)
+                work.list_containers()
+                work.drive(Feeds(looks=work.looks(), listings=work.listings()))
+                if work.recall():
+                    catalog.set_phase(_RECALLED)
+            work.prepare(retry_failed=False)
+            work.drive(Feeds(uploads=work.uploads(), downloads=work.downloads()))
+            if not self._stop.is_set():
+                catalog.set_phase("")
+            return work.outcome()
+
+    def _make_room(self) -> None:
+        """See that there is a catalog to fill, and that it is no other that would be lost."""
+        settings = self._settings
+        assert settings.media_folder is not None  # noqa: S101 - for the type checker: it was required
+        with Nas.open(settings.media_folder) as nas:  # first: without its NAS nothing can be rebuilt
+            nas_id = nas.id
+        if not self._can_be_filled():
+            Catalog.set_aside(settings.db_file, _now)
+            with Catalog.create(settings.db_file, _now) as catalog:
+                catalog.claim(nas_id=nas_id)
+
+    def _can_be_filled(self) -> bool:
+        """Whether the catalog is a new one, or one that a rebuild was filling; False: lost or damaged.
+
+        Raises:
+            UsageFault: `CATALOG-THERE`.
+        """
+        file = self._settings.db_file
+        try:
+            with Catalog.read(file) as catalog:
+                if catalog.phase() or catalog.is_untouched():
+                    return True
+                if catalog.damage():
+                    return False
+        except EnvironmentFault as fault:
+            if fault.code in {"CATALOG-MISSING", "CATALOG-CORRUPT"}:
+                return False
+            if fault.code != "CATALOG-OLDER":
+                raise
+        raise UsageFault(
+            "CATALOG-THERE",
+            f"The catalog '{file}' is there and is not damaged, so there is nothing to rebuild.",
+            "Go on with it: scs run. To have a new one all the same: scs clean, then scs rebuild.",
+        )
 
     def status(self) -> StatusReport:
         """What the catalog says, without touching it."""

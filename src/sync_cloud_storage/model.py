@@ -95,6 +95,23 @@ class Place(NamedTuple):
     error: str = ""
 
 
+class Entry(NamedTuple):
+    """One entry of a manifest: version *etag* of a blob was downloaded, and its bytes are at *nas_path*.
+
+    `md5` is "" where none was needed; the others are as in `Download` and `Downloaded`.
+    """
+
+    container: str
+    blob: str
+    etag: str
+    size_bytes: int
+    crc64nvme: str
+    md5: str
+    attested: bool
+    nas_path: str
+    at_utc: str
+
+
 # The fields of a blob, and those of its place or None for the usual one: key and path are `container/blob`, in ASCII.
 Listed = tuple[str, int, str, str, str, str, str, str, str, tuple[str, str, str, str, str] | None]
 
@@ -161,7 +178,9 @@ class Upload(NamedTuple):
     """Bring one file from the NAS to S3.
 
     `upload_id`: "" when no multipart upload was ever begun for this key, "?" when one may be open whose id was never
-    written down (killed in between), else the id.
+    written down (killed in between), else the id. `earlier`: checksums of versions
+    that we copied before this one, with blanks between them, as a rebuild knows them by manifests; an object that has
+    one of them is ours.
     """
 
     id: int
@@ -176,6 +195,7 @@ class Upload(NamedTuple):
     metadata: str
     upload_id: str = ""
     may_replace: bool = False
+    earlier: str = ""
 
 
 class Check(NamedTuple):
@@ -183,7 +203,8 @@ class Check(NamedTuple):
 
     `deep` reads: the file is hashed again, and so is an object about which the endpoint has no checksum to give.
     `seen`: the bucket was listed, and shows the very object that was proven before; it need not be asked again.
-    `told`: the checksum that a report of S3's says the listed object has, "" for none.
+    `told`: the checksum that a report of S3's says the listed object has, "" for none. `fetch_again`: a file that is
+    not as it should be is to be downloaded again.
     """
 
     id: int
@@ -197,6 +218,7 @@ class Check(NamedTuple):
     seen: bool = False
     told: str = ""
     deep: bool = False
+    fetch_again: bool = False
 
 
 class Files(NamedTuple):
@@ -380,7 +402,7 @@ class Checked(NamedTuple):
 
     `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
     `trouble`: why one of the two could not be asked, which says nothing about it. `s3_etag`: of the object that was
-    looked at, "" where it was not.
+    looked at, "" where it was not. `fetch_again` is the task's.
     """
 
     id: int
@@ -390,6 +412,7 @@ class Checked(NamedTuple):
     trouble: str = ""
     s3_etag: str = ""
     evidence: tuple[Evidence, ...] = ()
+    fetch_again: bool = False
 
 
 class FilesSeen(NamedTuple):

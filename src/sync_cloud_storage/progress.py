@@ -77,6 +77,9 @@ class Outcome(NamedTuple):
     accounts for, which is no mismatch; None where not all of the bucket was seen. `problems` are the first few, for
     people; the catalog's view has all. `notes` are sentences about how it was done. `unaccounted` says what does not
     add up, "" when all does. `stopped_by` is "", "SIGINT" or "SIGTERM".
+
+    `adopted_...`: those of the downloaded and uploaded ones that were there already, with their own sizes.
+    `read_again`, `to_fetch_again`: a scrub's, files that were read, and those that are to be downloaded again.
     """
 
     verb: str
@@ -89,11 +92,17 @@ class Outcome(NamedTuple):
     downloaded_bytes: int = 0
     uploaded: int = 0
     uploaded_bytes: int = 0
+    adopted_on_nas: int = 0
+    adopted_on_nas_bytes: int = 0
+    adopted_in_s3: int = 0
+    adopted_in_s3_bytes: int = 0
     left: int = 0
     failed: int = 0
     proven: int = 0
     unproven: int = 0
     mismatches: int = 0
+    read_again: int = 0
+    to_fetch_again: int = 0
     strangers: int | None = None
     problems: tuple[Problem, ...] = ()
     unaccounted: str = ""
@@ -239,14 +248,14 @@ def time_left_s(verb: str, totals: Totals, done: Counts, rates: Rates) -> float 
     Each leg takes as long as its blobs or its bytes do, whichever is longer: small blobs cost a request each, large
     ones the line. The two legs of `run` go on at the same time, so the longer one counts.
     """
-    if verb in {"sync", "run", "xcheck"} and totals.containers_pending:
+    if verb in {"sync", "run", "rebuild", "xcheck"} and totals.containers_pending:
         return None  # the sum still grows
     waiting, waiting_bytes = totals.downloaded, totals.downloaded_bytes
     if verb == "download":
         return _leg_s(totals.pending, rates.down_blobs, totals.pending_bytes, rates.down_bytes)
     if verb == "upload":
         return _leg_s(waiting, rates.up_blobs, waiting_bytes, rates.up_bytes)
-    if verb == "run":
+    if verb in {"run", "rebuild"}:
         down_s = _leg_s(totals.pending, rates.down_blobs, totals.pending_bytes, rates.down_bytes)
         up_s = _leg_s(totals.pending + waiting, rates.up_blobs, totals.pending_bytes + waiting_bytes, rates.up_bytes)
         return None if down_s is None or up_s is None else max(down_s, up_s)

@@ -118,6 +118,7 @@ class Run:
         tick: Called a few times a second with (tasks in hand, lanes of all workers); gives messages for all workers
             (fresh access, another rate), and raises an error to stop the run.
         stopping: True once a person wants it to stop.
+        note: Is given row results with the tasks that are over, before they are committed; what it gives stops the run.
         clock: Monotonic seconds.
     """
 
@@ -130,6 +131,7 @@ class Run:
         *,
         tick: Callable[[int, int], Sequence[Message]],
         stopping: Callable[[], bool],
+        note: Callable[[Sequence[Result], Sequence[tuple[Task, Feed]]], Stopped | None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
@@ -138,6 +140,7 @@ class Run:
         self._tally = tally
         self._tick = tick
         self._stopping = stopping
+        self._note = note
         self._clock = clock
         self._tickets = count()
         self._hands: list[dict[int, tuple[Task, Feed]]] = [{} for _ in range(executor.workers)]
@@ -275,6 +278,7 @@ class Run:
                 self._count(Checked, group)
             rows += group
         if rows:
+            self._stopped = self._note(rows, self._over) or self._stopped
             self._catalog.settle(rows)
         if given_up:  # after what they are about has its new version
             self._catalog.settle(given_up)
@@ -294,7 +298,7 @@ class Run:
                 rows = 0
                 while left and rows < SETTLE_ROWS:
                     result = left.popleft()
-                    rows += _rows_in(result)
+                    rows += getattr(result, "blob_count", 0) + getattr(result, "object_count", 0)
                     self._settle_listing(result, feeds)
 
     def _settle_listing(self, result: AnyPage, feeds: Feeds) -> None:
@@ -391,9 +395,3 @@ class Run:
         etag, code = (result.blob.etag, "AZ-CHANGING") if isinstance(result, Seen) else (result.etag, result.code)
         text = f"It had to be fetched anew {REPLANS} times in this run; try again with --retry-failed."
         return Failed(result.id, Leg.AZURE, etag, code, text)
-
-
-def _rows_in(page: AnyPage) -> int:
-    if isinstance(page, BlobsPage):
-        return page.blob_count
-    return page.object_count if isinstance(page, ObjectsPage) else 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.adopting import Adopter, changed_name, evidence
 from sync_cloud_storage.checksum import combine_all, crc64nvme, crc_to_s3
 from sync_cloud_storage.company import COMPANY_BYTES, Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, Kind, ScsError
 from sync_cloud_storage.http.messages import Aside, Each, Together, for_one
 from sync_cloud_storage.model import Failed, Leg, Rotten, Upload, Uploaded, UploadOpened
-from sync_cloud_storage.names import object_key
 from sync_cloud_storage.s3 import MAX_OBJECT_BYTES, described_as, fits, part_size_for
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Uploader:
         part_bytes: Wanted length of the parts; 0 chooses.
         now: UTC text.
         give: Takes results that are not the last word (`UploadOpened`).
+        ask_first: Look for each object before it is sent, and adopt one that is right: where most are there already.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Uploader:
         part_bytes: int,
         now: Callable[[], str],
         give: Callable[[Result], None],
+        ask_first: bool = False,
     ) -> None:
         self._nas = nas
         self._s3 = s3
@@ -61,6 +63,7 @@ class Uploader:
         self._part_bytes = part_bytes
         self._now = now
         self._give = give
+        self._adopter = Adopter(s3, now) if ask_first else None
         self._names_checksums = True
 
     def may_join(self, task: Upload) -> bool:
@@ -73,6 +76,8 @@ class Uploader:
 
     def in_company(self, tasks: Sequence[Upload]) -> Story[list[Uploaded | Alone]]:
         """The way of some small files side by side. Raises nothing: what does not go well is left to go on alone."""
+        if self._adopter is not None:
+            return (yield from self._adopter.in_company(tasks))
         bodies: list[bytes | ScsError] = yield Together(self._read_many, tasks)
         answers: list[Response | None] = yield from answers_to(
             [self._putting(task, body) for task, body in zip(tasks, bodies, strict=True)]
@@ -82,7 +87,7 @@ class Uploader:
     def _taken(self, task: Upload, answer: Response | None) -> Uploaded | Alone:
         stored = None if answer is None else self._s3.has_taken(answer, task.size_bytes)
         if stored is not None and stored.checksum == task.crc64nvme:
-            return self._evidence(task, stored, task.size_bytes)
+            return evidence(task, stored, task.size_bytes, self._now())
         if stored is not None and not stored.checksum:
             self._names_checksums = False
         return Alone(answer)
@@ -92,7 +97,7 @@ class Uploader:
         if not isinstance(body, bytes):
             return None
         try:
-            about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
+            about = self._s3.about_object(task.headers, task.metadata, changed_name(task))
             return self._s3.putting(task.s3_key, body, task.crc64nvme, about, replace=task.may_replace)
         except BlobFault:
             return None
@@ -100,12 +105,17 @@ class Uploader:
     def upload(self, task: Upload, first: Response | None = None) -> Story[Uploaded | Rotten | Failed]:
         """The whole way of one file. Environment faults are raised; everything else is a result.
 
-        *first* is the answer to the PUT of a small file, where that was made already.
+        *first* is the answer to the PUT of a small file (or to the look at its object), where that was made already.
         """
         if task.size_bytes > MAX_OBJECT_BYTES:
             text = f"{_name(task)} has {task.size_bytes} bytes; S3 takes {MAX_OBJECT_BYTES} in one object."
             return Failed(task.id, Leg.S3, task.etag, "S3-TOO-BIG", text)
         try:
+            if self._adopter is not None:
+                done, task = yield from self._adopter.look(task, first)
+                if done is not None:
+                    return done
+                first = None
             return (yield from self._bring(task, first))
         except BlobFault as fault:
             if fault.code == ROT:
@@ -113,7 +123,7 @@ class Uploader:
             return Failed(task.id, Leg.S3, task.etag, fault.code, str(fault))
 
     def _bring(self, task: Upload, first: Response | None) -> Story[Uploaded]:
-        about = self._s3.about_object(task.headers, task.metadata, _changed_name(task))
+        about = self._s3.about_object(task.headers, task.metadata, changed_name(task))
         way = self._in_parts
         if task.size_bytes < self._multipart_from_bytes:
             way = self._small if task.size_bytes <= SMALL_BYTES else self._streamed
@@ -130,7 +140,7 @@ class Uploader:
                 if fault.code == "S3-EXISTS" and fault.kind is Kind.REPLAN and not task.may_replace:
                     there = yield from self._object(task)
                     if described_as(there, about):
-                        return self._evidence(task, there, 0)
+                        return evidence(task, there, 0, self._now())
                     # The right bytes under an outdated description: nothing is lost by sending them once more.
                     task = task._replace(may_replace=True)
                     attempt -= 1
@@ -141,7 +151,7 @@ class Uploader:
                     raise
                 task = task._replace(upload_id="?" if task.upload_id or fault.code.startswith("S3-") else "")
             else:
-                return self._evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes)
+                return evidence(task, (yield from self._confirmed(task, stored)), task.size_bytes, self._now())
 
     # ------------------------------------------------------------------------------------------- three ways
 
@@ -258,9 +268,6 @@ class Uploader:
             raise BlobFault("S3-DIGEST", text)
         return stored
 
-    def _evidence(self, task: Upload, stored: Stored, moved: int) -> Uploaded:
-        return Uploaded(task.id, task.etag, stored.etag, stored.checksum, stored.version_id, moved, self._now())
-
     # ----------------------------------------------------------------------------------------- from the disk
 
     def _open(self, task: Upload) -> ReadFile:
@@ -338,12 +345,6 @@ def _hash_span(file: ReadFile, offset: int, length: int) -> int:
         crc = crc64nvme(data, crc)
         offset += len(data)
     return crc
-
-
-def _changed_name(task: Upload) -> str:
-    """The name that S3 could not take as a key, to be kept as metadata; "" where the key is as it should be."""
-    plain = f"{task.container}/{task.blob}"
-    return plain if task.s3_key != plain and task.s3_key == object_key(plain) else ""
 
 
 def _name(task: Upload) -> str:

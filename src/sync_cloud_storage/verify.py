@@ -102,7 +102,7 @@ class Checker:
                 found = yield from self._object(task, self._s3, first)
         except BlobFault as fault:
             trouble = f"{fault.code}: {fault}"
-        return _checked(task.id, file, found, trouble)
+        return _checked(task.id, file, found, trouble)._replace(fetch_again=task.fetch_again)
 
     def files(self, task: Files) -> Story[FilesSeen]:
         """Look at the files of many rows of which nothing else is to be asked."""

@@ -95,11 +95,12 @@ WAYS = {
     "NAS-OPEN-FILES": "`ulimit -n`, or less `--concurrency`",
     "NAS-LOST": "who deletes there?",
     "NAS-SIZE": "who writes there?",
-    "NAS-ROT": "who writes there?",
+    "NAS-ROT": "who writes there? A backup of the NAS, or the object in S3, may have the right bytes",
     "CATALOG-MISSING": "the right folder? `scs init` makes one",
     "CATALOG-BUSY": "wait, or stop that one; the sentence says who",
-    "CATALOG-CORRUPT": "keep a copy; put a backup from beside it back, or `scs clean` and start over: what is right is "
-    "adopted, not copied again",
+    "CATALOG-CORRUPT": "`scs rebuild` keeps it aside (`.damaged-<time>`) and makes a new one: what is right on the NAS "
+    "and in S3 is adopted, not copied again. Or put a backup from beside it back",
+    "CATALOG-THERE": "go on with it; or `scs clean`, which keeps a backup, and `scs rebuild`",
     "CATALOG-FOREIGN": "`DB_FILE` names something else",
     "CATALOG-OLDER": "a verb that writes, such as `scs sync`, takes it over, after a backup",
     "CATALOG-NEWER": "install that one",

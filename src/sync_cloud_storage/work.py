@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sync_cloud_storage.bucket import Bucket
@@ -18,6 +19,7 @@ from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.executors.processes import Processes
 from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Rows
 from sync_cloud_storage.model import Leg, Problem
+from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
 from sync_cloud_storage.run import Rules, Run, Tally
 from sync_cloud_storage.units import print_duration
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from sync_cloud_storage.bucket import Delivered
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.endpoints import Endpoints
-    from sync_cloud_storage.model import Totals
+    from sync_cloud_storage.model import Totals, Upload
     from sync_cloud_storage.nas import Nas
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
@@ -40,6 +42,7 @@ WORKERS_MOST = 8
 TICK_S = 0.25
 RENEW_EVERY_S = 30.0
 REST_STEP_S = 1.0
+RECALL_AT_ONCE = 10_000  # entries of manifests, in one transaction
 PROBLEMS_SHOWN = 20
 
 
@@ -92,6 +95,10 @@ class Work:
         self._azure = azure
         self._target = target
         self._tally = Tally()
+        downloads = nas is not None and azure
+        self._notes = Notes(catalog, nas.manifest(_now_utc()) if nas is not None and downloads else None)
+        self._slices = 0
+        self._pending_before = catalog.totals().pending
         self._only: tuple[str, ...] = ()
         self._wanted: Callable[[str], bool] = lambda _: True
         self._began_s = time.monotonic()
@@ -104,6 +111,7 @@ class Work:
     def close(self) -> None:
         """End the workers, and clear away what nobody goes on with."""
         self._executor.close()
+        self._notes.close()
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
 
@@ -127,12 +135,16 @@ class Work:
             self._wanted = frozenset(containers).__contains__
 
     def prepare(self, *, retry_failed: bool, leg: Leg | None = None) -> None:
-        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS."""
+        """Set failed rows back if a person asked for it, and clear away what killed runs left on the NAS.
+
+        What an older version downloaded is written down there first.
+        """
         if retry_failed:
             self.catalog.retry_failed(leg, self._only)
             self.catalog.redo_mismatched(self._only)
         if self._nas is not None:
             self._nas.sweep(self.catalog.is_pending_download)
+        self._notes.tell_all(lambda: self._goes_on("Writing down on the NAS what was downloaded before."))
 
     def list_again(self) -> None:
         """Have every container listed anew, not only the live ones."""
@@ -168,7 +180,17 @@ class Work:
             multipart_from_bytes=self._settings.transfer.multipart_from_bytes,
             may_replace=self._settings.overwrite,
         )
-        return Rows(fetch, self._wanted)
+        return Rows(self._with_earlier(fetch) if self._verb == "rebuild" else fetch, self._wanted)
+
+    def _with_earlier(self, fetch: Callable[[int, int], list[Upload]]) -> Callable[[int, int], list[Upload]]:
+        """What is in S3 may be an earlier version, of which this catalog knows by the manifests only."""
+
+        def fetch_more(after_id: int, limit: int) -> list[Upload]:
+            tasks = fetch(after_id, limit)
+            earlier = self.catalog.earlier(task.id for task in tasks)
+            return [task._replace(earlier=" ".join(earlier.get(task.id, ()))) for task in tasks]
+
+        return fetch_more
 
     def bucket(self, delivered: Delivered) -> Bucket:
         """The bucket as a check gets to see it."""
@@ -182,7 +204,24 @@ class Work:
         """All rows that claim to be somewhere."""
         return Rows(partial(self.catalog.everything, deep=deep), self._wanted, rounds=False)
 
+    def scrubs(self, part: int, parts: int) -> Rows:
+        """Files on the NAS to be read again: of *parts* slices the one numbered *part*."""
+        self._slices = parts
+        return Rows(partial(self.catalog.to_read, part=part, parts=parts), self._wanted, rounds=False)
+
     # ------------------------------------------------------------------------------------------------- work
+
+    def recall(self) -> bool:
+        """Mark rows with what the manifests on the NAS say of them; False when a person stopped it."""
+        entries = self._nas.manifests() if self._nas is not None else iter(())
+        elsewhere: dict[int, str] = {}
+        while self._goes_on("Reading the manifests on the NAS."):
+            some = list(islice(entries, RECALL_AT_ONCE))
+            if not some:
+                self.catalog.move(elsewhere)
+                return True
+            self.catalog.recall(some, elsewhere)
+        return False
 
     def drive(self, feeds: Feeds) -> None:
         """Work these feeds to their end, unless a person stopped the run already."""
@@ -194,7 +233,15 @@ class Work:
             self._has_begun = True
             self._executor.begin(self._setup(self._executor.workers))
         rules = Rules(self._settings.skip_reason, self._settings.is_live)
-        Run(self.catalog, self._executor, rules, self._tally, tick=self._tick, stopping=self._stop.is_set).drive(feeds)
+        Run(
+            self.catalog,
+            self._executor,
+            rules,
+            self._tally,
+            tick=self._tick,
+            stopping=self._stop.is_set,
+            note=self._notes.take,
+        ).drive(feeds)
 
     def rest(self, seconds: float) -> bool:
         """Wait for the next round of a watch; True when a person wants it to end instead."""
@@ -207,7 +254,7 @@ class Work:
 
     def outcome(self, *, checked: bool = False) -> Outcome:
         """How it ended."""
-        tally, totals = self._tally, self.catalog.totals()
+        tally, totals, notes = self._tally, self.catalog.totals(), self._notes
         return Outcome(
             self._verb,
             totals,
@@ -219,13 +266,19 @@ class Work:
             downloaded_bytes=tally.downloaded_bytes,
             uploaded=tally.uploaded,
             uploaded_bytes=tally.uploaded_bytes,
-            left=totals.pending + totals.downloaded if self._verb == "run" and not self._only else 0,
+            adopted_on_nas=notes.on_nas.blobs,
+            adopted_on_nas_bytes=notes.on_nas.bytes,
+            adopted_in_s3=notes.in_s3.blobs,
+            adopted_in_s3_bytes=notes.in_s3.bytes,
+            left=totals.pending + totals.downloaded if self._verb in {"run", "rebuild"} and not self._only else 0,
             # An upload cannot fetch anew what is rotten; a run does.
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
             proven=tally.proven,
-            unproven=self._moving(totals) - tally.proven if checked else 0,
+            unproven=self._moving(totals) - tally.proven if checked and not self._slices else 0,
             # What is new is in one listing only, and may have come a moment ago: it is on its way, and not missing.
             mismatches=tally.mismatches + tally.changed if checked else 0,
+            read_again=tally.checked if self._slices else 0,
+            to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
             unaccounted=self.catalog.unaccounted(),
             seconds=time.monotonic() - self._began_s,
@@ -234,8 +287,11 @@ class Work:
 
     def _problems(self, *, checked: bool) -> tuple[Problem, ...]:
         """The first few; to a check also what a fresh listing shows and the catalog did not know."""
-        news = self._tally.news if checked else []
-        found = (*news, *self.catalog.problems(PROBLEMS_SHOWN), *map(_trouble, self._tally.troubles))
+        news = (*self._tally.news, *self._notes.found) if checked else ()
+        known = self.catalog.problems(PROBLEMS_SHOWN)
+        told = {problem[:4] for problem in known}
+        news = tuple(problem for problem in news if problem[:4] not in told)
+        found = (*news, *known, *map(_trouble, self._tally.troubles))
         return found[:PROBLEMS_SHOWN]
 
     def _moving(self, totals: Totals) -> int:
@@ -260,6 +316,7 @@ class Work:
             lanes=max(1, (transfer.concurrency or LANES_AUTO) // workers),
             rate=self._rate // workers,
             offline_s=transfer.offline_s,
+            ask_first=self._verb == "rebuild",
         )
 
     def _tick(self, in_hand: int, lanes: int) -> Sequence[Message]:
@@ -267,6 +324,7 @@ class Work:
         if now - self._told_at >= TICK_S:
             self._told_at = now
             self._tell(in_hand, lanes)
+        self._notes.flush_when_due()
         messages: list[Message] = []
         if now - self._renewed_at >= RENEW_EVERY_S:
             messages.append(self._renewed())
@@ -295,10 +353,18 @@ class Work:
 
     def _tell(self, in_hand: int, lanes: int, note: str = "") -> None:
         self._meter.feed(time.monotonic(), self._tally.counts())
-        self._listener(self._meter.progress(self.catalog.totals(), in_flight=in_hand, concurrency=lanes, note=note))
+        totals = self.catalog.totals()
+        if self._slices:  # what is to be done is a part of the files, and nothing else
+            files = (totals.downloaded + totals.uploaded) // self._slices
+            totals = totals._replace(downloaded=files, uploaded=0, containers_pending=0)
+        self._listener(self._meter.progress(totals, in_flight=in_hand, concurrency=lanes, note=note))
 
     def _allowed_rate(self) -> int:
         return self._settings.transfer.bandwidth.at(datetime.now().astimezone().time()) or 0
+
+
+def _now_utc() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _trouble(text: str) -> Problem:

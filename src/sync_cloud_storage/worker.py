@@ -73,6 +73,7 @@ class Setup(NamedTuple):
     rate: int = 0  # bytes a second for this worker, 0: no limit
     offline_s: float = 1800.0
     stall_s: float = 60.0
+    ask_first: bool = False  # look for an object before it is sent
 
 
 class Batch(NamedTuple):
@@ -157,6 +158,7 @@ class Worker:
                 part_bytes=setup.part_bytes,
                 now=_utc_now,
                 give=self._give,
+                ask_first=setup.ask_first,
             )
             if self._s3 and self._nas
             else None

@@ -260,8 +260,8 @@ def _foreign(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        pytest.param(_text, ["is damaged", "not a database", "put back a backup"], id="not-sqlite"),
-        pytest.param(_damage, ["is damaged: Page ", "put back a backup"], id="damaged"),
+        pytest.param(_text, ["is damaged", "not a database", "scs rebuild"], id="not-sqlite"),
+        pytest.param(_damage, ["is damaged: Page ", "scs rebuild"], id="damaged"),
         pytest.param(_newer, ["has schema 99", "this version knows", "Install the version"], id="newer"),
         pytest.param(_foreign, ["but no catalog", "DB_FILE"], id="somebody-elses"),
     ],

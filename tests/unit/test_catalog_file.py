@@ -416,7 +416,7 @@ def test_damage_that_is_met_later(folder: Path, monkeypatch: pytest.MonkeyPatch)
     path.write_bytes(content)
     fault = fault_of(lambda: use(folder))
     assert fault.code == "CATALOG-CORRUPT"
-    assert "scs clean" in fault.hint
+    assert "scs rebuild" in fault.hint
 
 
 def test_after_a_run_that_did_not_end_it_is_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

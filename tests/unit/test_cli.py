@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 VERBS = [
     "init", "sync", "reset-live", "download", "upload", "run", "xcheck", "status", "report", "verify-certificate",
-    "clean",
+    "rebuild", "clean",
 ]  # fmt: skip
 READING = ["report", "verify-certificate"]  # and may take minutes
-RUNS = ["sync", "download", "upload", "run", "xcheck"]
+RUNS = ["sync", "download", "upload", "run", "xcheck", "rebuild"]
 TOTALS = Totals(*[0] * len(Totals._fields))
 
 
@@ -96,6 +96,14 @@ class Recorder:
         """Do nothing."""
         self._note("batch_manifest", file)
         return 2
+
+    def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome:
+        """Do nothing."""
+        return self._note("scrub", part, parts, containers)
+
+    def rebuild(self) -> Outcome:
+        """Do nothing."""
+        return self._note("rebuild")
 
     def status(self) -> StatusReport:
         """Do nothing."""
@@ -175,6 +183,9 @@ def scs(line: str, migration: Recorder | None = None, *, stdin: io.StringIO | No
         ("xcheck --inventory in/manifest.json", ("xcheck", False, (), Path("in/manifest.json"), ())),
         ("xcheck --checksums a.csv --checksums b", ("xcheck", False, (), None, (Path("a.csv"), Path("b")))),
         ("xcheck --batch-manifest job.csv", ("batch_manifest", Path("job.csv"))),
+        ("xcheck --nas", ("scrub", 1, 1, ())),
+        ("xcheck --nas --deep --slice 3/10 --container a", ("scrub", 3, 10, ("a",))),
+        ("rebuild --overwrite", ("rebuild",)),
         ("status", ("status",)),
         ("report --csv a.csv --jsonl a.jsonl --html a.html --certificate c.jsonl", ("report",)),
         ("clean --yes", ("clean",)),
@@ -308,6 +319,15 @@ def test_help_fits_forty_columns(capsys: pytest.CaptureFixture[str], monkeypatch
         ("run --watch", "requires an argument", "scs run --help"),
         ("run --watch 15", '--watch: "15" is not a duration', "15m"),
         ("run --watch 0s", "too often", "15m"),
+        ("xcheck --slice 3/10", "needs --nas", "Add --nas"),
+        ("xcheck --nas --checksums a.csv", "looks at files only", "one of them at a time"),
+        ("xcheck --nas --slice 3", "--slice 3: not two whole numbers", "3/10"),
+        ("xcheck --nas --slice -1/10", "--slice -1/10: not two whole numbers", "3/10"),
+        ("xcheck --nas --slice 1/1e3", "not two whole numbers", "3/10"),
+        ("xcheck --nas --slice \u0663/9", "not two whole numbers", "3/10"),
+        ("xcheck --nas --slice 11/10", "of 10 slices there is none with the number 11", "3/10"),
+        ("xcheck --nas --slice 0/10", "there is none with the number 0", "3/10"),
+        ("xcheck --nas --slice 0/0", "of 0 slices", "3/10"),
         ("run --workers many", "--workers must be a whole number, not 'many'", "Worker processes"),
         ("run --concurrency 99999", "--concurrency must be from 0 to 4096", "Requests out"),
         ("-sync -container", "The flags of 2019 are verbs now.", "scs sync"),

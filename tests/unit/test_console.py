@@ -183,7 +183,7 @@ def test_safe_text_has_no_power(text: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ live view
 
 
-@pytest.mark.parametrize("verb", ["sync", "download", "upload", "run", "xcheck"])
+@pytest.mark.parametrize("verb", ["sync", "download", "upload", "run", "rebuild", "xcheck"])
 @pytest.mark.parametrize("width", [1, 5, 19, 20, 30, 40, 59, 60, 79, 80, 200])
 @pytest.mark.parametrize("height", [1, 3, 5, 24])
 def test_the_view_fits_every_window(verb: str, width: int, height: int) -> None:
@@ -236,6 +236,7 @@ def test_a_small_window_loses_what_matters_least() -> None:
         ("upload", {"downloaded": 1, "downloaded_bytes": 1, "uploaded": 1, "uploaded_bytes": 999}, 99),
         ("run", {"pending": 1, "uploaded": 3}, 75),  # what is left has no bytes: by number
         ("run", {"uploaded": 3, "uploaded_bytes": 5}, 100),
+        ("rebuild", {"downloaded": 1, "downloaded_bytes": 50, "uploaded": 1, "uploaded_bytes": 50}, 50),
         ("sync", {"containers": 4, "containers_pending": 1}, 75),
         ("xcheck", {"downloaded": 10, "uploaded": 30}, 25),
         ("run", {}, None),
@@ -267,7 +268,7 @@ def test_the_time_left_is_rough(eta_s: float | None, words: str) -> None:
 
 def test_while_listing_the_containers_are_counted_instead() -> None:
     """No time is told while the sum still grows."""
-    for verb in ("sync", "run", "xcheck"):
+    for verb in ("sync", "run", "rebuild", "xcheck"):
         progress = PROGRESS._replace(verb=verb, totals=TOTALS._replace(containers_pending=1))
         assert time_left(progress) == "1 container to list"
 
@@ -524,6 +525,46 @@ def test_a_check_says_what_is_proven() -> None:
     assert code == 5
     assert "Proven: 7 blobs; 2 not proven yet." in content(out)
     assert "1 blob differs from what the catalog says." in content(out)
+
+
+def test_a_rebuild_says_what_was_there() -> None:
+    """What was adopted and what had to be moved are told apart, with their bytes, for each leg."""
+    out = text_file()
+    done = Outcome(
+        "rebuild",
+        NOTHING._replace(blobs=10, uploaded=10),
+        listed=10,
+        added=10,
+        downloaded=10,
+        downloaded_bytes=512,
+        uploaded=10,
+        adopted_on_nas=9,
+        adopted_on_nas_bytes=2048,
+        adopted_in_s3=10,
+        adopted_in_s3_bytes=2560,
+    )
+    assert console(out).outcome(done) == 0
+    assert "Listed 10 blobs: 10 new." in content(out)
+    assert "Adopted on the NAS: 9 blobs, 2.0 KiB. Downloaded: 1 blob, 512 B." in content(out)
+    assert "Adopted in S3: 10 blobs, 2.5 KiB. Sent: nothing." in content(out)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "again", "words"),
+    [
+        (0, 0, ["Read 40 files on the NAS again: all are as they were downloaded.\n"]),
+        (1, 0, ["Read 40 files on the NAS again: 1 is not as downloaded.\n"]),
+        (3, 2, ["again: 3 are not as downloaded.\n", "The next scs run downloads 2 files again.\n"]),
+    ],
+)
+def test_a_scrub_says_what_it_read(wrong: int, again: int, words: list[str]) -> None:
+    """How many files were read, how many are wrong, and what becomes of them; nothing of proofs."""
+    out = text_file()
+    done = Outcome("xcheck", TOTALS, read_again=40, mismatches=wrong, to_fetch_again=again)
+    assert console(out).outcome(done) == (5 if wrong else done.exit_code)
+    assert [word for word in words if word not in content(out)] == []
+    assert ("The next scs run" in content(out)) == bool(again)
+    assert "Proven" not in content(out)
 
 
 def test_notes_are_told_and_harmless() -> None:

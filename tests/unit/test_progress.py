@@ -104,6 +104,7 @@ def test_weeks_take_no_more_memory_than_minutes() -> None:
         ("run", {"pending": 10, "downloaded": 90}, Rates(down_blobs=1, up_blobs=2), 50),
         ("run", {"pending": 100}, Rates(down_blobs=1, up_blobs=10), 100),
         ("run", {"pending": 100}, Rates(down_blobs=1), None),
+        ("rebuild", {"pending": 10, "downloaded": 90}, Rates(down_blobs=1, up_blobs=2), 50),
         ("run", {"pending": 100, "containers_pending": 1}, Rates(down_blobs=1, up_blobs=1), None),
         ("xcheck", {"uploaded": 110, "downloaded": 20}, Rates(checked=2), 60),
         ("sync", {"pending": 10}, Rates(listed=5), None),

@@ -518,6 +518,31 @@ def test_tick_that_ends_the_run_keeps_results() -> None:
     assert books.step == {1: "upload", 2: "download"}
 
 
+def test_results_are_noted_with_their_tasks_before_they_are_committed() -> None:
+    """Whoever takes notes gets each result once, with the tasks that are over, while the row is still as it was."""
+    books = Books(*range(1, 31))
+    noted: list[Any] = []
+
+    def note(results: Sequence[Any], over: Sequence[Any]) -> None:
+        assert {one.id for one in results} == {task.id for task, _ in over}
+        assert {books.step[one.id] for one in results} == {"download"}
+        noted.extend(results)
+
+    run(books, Crew(well), Feeds(downloads=books.downloads()), note=note)
+    assert noted == books.settled
+
+
+def test_note_that_cannot_be_taken_stops_the_run() -> None:
+    """What it is about is committed all the same, and the reason is the run's."""
+    books = Books(*range(1, 9))
+    clock = Time()
+    crew = Crew(lambda task: well(task) if task.id < 3 else None, clock=clock)  # type: ignore[union-attr]
+    fault = Stopped("NAS-FULL", "It is full.", "Make room.")
+    with pytest.raises(EnvironmentFault, match="It is full"):
+        run(books, crew, Feeds(downloads=books.downloads()), note=lambda *_: fault, clock=clock)
+    assert [books.step[row_id] for row_id in (1, 2, 3)] == ["upload", "upload", "download"]
+
+
 def test_results_of_a_worker_that_stops_are_kept() -> None:
     """Results that come in the same report as a stop, or while the workers drain, are committed."""
     books = Books(1, 2)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync_cloud_storage.catalog import balances, containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog.manifests import ManifestVerbs
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     )
 
 
-class Catalog:
+class Catalog(ManifestVerbs):
     """A catalog that is open. Made by `create`, `open` or `read`; a context manager."""
 
     def __init__(self, database: Database, lock: Lock | None, now: Callable[[], datetime]) -> None:

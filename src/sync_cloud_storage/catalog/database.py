@@ -26,8 +26,8 @@ _MINIMUM = (3, 33, 0)
 _FOREIGN = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 
 _CORRUPT_HINT = (
-    "It was left as it is. Keep a copy, then put back a backup from beside it, or start over with `scs clean`: files "
-    "and objects that are right are adopted, not copied again."
+    "It was left as it is. `scs rebuild` keeps it aside and makes a new one: files and objects that are right are "
+    "adopted, not copied again."
 )
 _IO_HINT = "Look at the disk: free space, permissions, its health. Nothing was marked failed; run again."
 _BUSY_HINT = "Close the program that has it open (sqlite3 with a BEGIN?), then run again."

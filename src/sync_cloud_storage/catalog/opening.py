@@ -139,16 +139,45 @@ def forget(path: Path, now: Callable[[], datetime], host: str) -> Path:
         except EnvironmentFault as fault:
             if fault.code != "CATALOG-CORRUPT":
                 raise
-            kept = Path(f"{path}.damaged-{now():%Y%m%dT%H%M%SZ}")
-            for end in ("-wal", "-shm", ""):
-                with suppress(FileNotFoundError):
-                    Path(f"{path}{end}").rename(f"{kept}{end}")
+            kept = _rename_away(path, now)
         _flush_folder(path)
         lock.remove()
     except OSError as error:
         raise io_fault(path, error.strerror) from error
     finally:
         lock.release()
+    return kept
+
+
+def set_aside(path: Path, now: Callable[[], datetime], host: str) -> Path | None:
+    """Make room for a new catalog where the old one is damaged, or lost but for its WAL.
+
+    Returns:
+        Where what was left of it is; None where there was nothing.
+
+    Raises:
+        CatalogBusy, EnvironmentFault: As `forget`.
+    """
+    if path.exists():
+        return forget(path, now, host)
+    if not Path(f"{path}-wal").exists():
+        return None
+    lock = Lock(path, host, utc_text(now()))
+    try:
+        return _rename_away(path, now)
+    finally:
+        lock.release()
+
+
+def _rename_away(path: Path, now: Callable[[], datetime]) -> Path:
+    kept = Path(f"{path}.damaged-{now():%Y%m%dT%H%M%SZ}")
+    try:
+        for end in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                Path(f"{path}{end}").rename(f"{kept}{end}")
+        _flush_folder(path)
+    except OSError as error:
+        raise io_fault(path, error.strerror) from error
     return kept
 
 

@@ -8,9 +8,9 @@ A blob comes with its S3 key and the plain path that the name map gives it. Two 
       another S3 key (A was there, now a)                                   -> a%~ and 8 hex digits of the key's SHA-256
       the same S3 key                                                       -> KEY-CLASH: both are refused
 
-Places are never given back, not even when their row goes elsewhere. That is what makes the S3 keys unique, too, without
-an index of them: what stood in the way of the first blob with a key still stands in the way of the second, so it is led
-to the same path, and finds the first one there.
+Places are never given back, not even when their row goes elsewhere (but in a rebuild, `leave`). That is what makes
+the S3 keys unique, too, without an index of them: what stood in the way of the first blob with a key still stands in
+the way of the second, so it is led to the same path, and finds the first one there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
     from sync_cloud_storage.catalog.database import Database
+
+# All that is below a folder lies between it with a slash, and it with the character that follows the slash.
+_BELOW = "FROM places WHERE fold > ?1 || '/' AND fold < ?1 || '0'"
 
 DISPLACED = 0  # in places.sync_id: a file's place whose row was given another one
 
@@ -80,6 +83,24 @@ def rule(database: Database, wishes: Sequence[Wish], left: Container[int]) -> tu
 def displace(database: Database, row_id: int, nas_path: str) -> None:
     """Take a row from its place, if it has that one. The place stays taken."""
     database.run("UPDATE places SET sync_id = ? WHERE fold = ? AND sync_id = ?", (DISPLACED, fold(nas_path), row_id))
+
+
+def leave(database: Database, left: Sequence[tuple[str, int]]) -> None:
+    """Give places (folded path, id) back to which nothing was moved yet, and folders in which nothing is left."""
+    database.many("DELETE FROM places WHERE fold = ? AND sync_id = ?", left)
+    deepest_first = sorted(_folders(path for path, _ in left), key=len, reverse=True)
+    database.many(
+        f"DELETE FROM places WHERE fold = ?1 AND sync_id IS NULL AND NOT EXISTS (SELECT 1 {_BELOW})",  # noqa: S608
+        [(folder,) for folder in deepest_first],
+    )
+
+
+def in_the_way(database: Database, path: str) -> set[int]:
+    """The rows that keep a file from *path*: one that has it, those below it, and those on the way to it."""
+    place = fold(path)
+    found = set(_holders(database, {place, *_folders([place])}).values())
+    found |= {row_id for (row_id,) in database.rows(f"SELECT sync_id {_BELOW}", (place,))}
+    return {row_id for row_id in found if row_id}
 
 
 def _folders(paths: Iterable[str]) -> set[str]:

@@ -76,14 +76,25 @@ UPDATE sync SET azure_status = 0, azure_error = ?1, updated_at = ?2
 WHERE id = ?3 AND azure_status = 1 AND s3_status <> 1 AND (?4 = '' OR etag = ?4)
 """
 
-# The ETag of the object that was proven: a listing that shows it again shows that object.
+# The ETag of the object that was proven: a listing that shows it again shows that object. A check of the file
+# alone takes nothing from what is known of the object.
 _CHECKED = """
-UPDATE sync SET checked_at_utc = ?1, proven = ?2, s3_etag = coalesce(nullif(?6, ''), s3_etag),
+UPDATE sync SET checked_at_utc = ?1, proven = CASE WHEN ?7 THEN proven ELSE ?2 END,
+    s3_etag = coalesce(nullif(?6, ''), s3_etag),
     nas_check = CASE WHEN ?3 IS NULL OR azure_status <> 1 THEN nas_check ELSE nullif(?3, '') END,
     s3_check = CASE WHEN ?4 IS NULL OR s3_status <> 1 THEN s3_check ELSE nullif(?4, '') END
 WHERE id = ?5
 """
 
+
+_AGAIN = """
+UPDATE sync SET azure_status = 0, azure_error = nas_check, nas_check = NULL, updated_at = ?
+WHERE id = ? AND azure_status = 1 AND nas_check IS NOT NULL AND gone_at_utc IS NULL
+"""
+_NEVER = """
+UPDATE sync SET nas_check = nas_check || ' The source no longer has the blob, so it cannot be downloaded again.'
+WHERE id = ? AND nas_check IS NOT NULL AND gone_at_utc IS NOT NULL
+"""
 
 # Said once and again it is one thing that is known; said of bytes that are not as they should be, each time counts.
 _PROVEN = "SELECT id FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND proven = 1"
@@ -154,7 +165,7 @@ def _gone(database: Database, group: Sequence[Gone], at: str) -> int:
         return sum(versions.settle_gone(database, one, at) for one in group)
 
 
-# These two change no sum.
+# These two change no sum, but for what a scrub finds.
 
 
 def _opened(database: Database, group: Sequence[UploadOpened], _: str) -> int:
@@ -170,10 +181,30 @@ def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
         for place, algorithm, value, size_bytes, etag, how in one.evidence
     ]
     database.many(_EVIDENCE, said)
-    return database.many(
+    changed = database.many(
         _CHECKED,
-        [(at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag if one.proven else "") for one in group],
+        [
+            (at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag if one.proven else "", one.fetch_again)
+            for one in group
+        ],
     )
+    _fetch_again(database, [one.id for one in group if one.fetch_again and one.nas], at)
+    return changed
+
+
+def _fetch_again(database: Database, ids: Sequence[int], at: str) -> None:
+    """Set files that a scrub found wrong back to pending; what the source no longer has stays a mismatch."""
+    if not ids:
+        return
+    with counted(database, ids):
+        database.many(_AGAIN, [(at, row_id) for row_id in ids])
+    back = database.rows(
+        "SELECT id FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND azure_status = 0", (json.dumps(ids),)
+    )
+    versions.keep(
+        database, [row_id for (row_id,) in back], at
+    )  # with the reason, which the row has until it is fetched
+    database.many(_NEVER, [(row_id,) for row_id in ids])
 
 
 def _ids(group: Sequence[RowResult]) -> list[int]:

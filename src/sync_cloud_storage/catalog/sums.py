@@ -79,6 +79,12 @@ def problems(database: Database, limit: int) -> list[Problem]:
     ]
 
 
+def damage(database: Database) -> str:
+    """What SQLite finds wrong with the file, "" for nothing."""
+    found = database.row("PRAGMA integrity_check(1)")
+    return "" if found == ("ok",) else str(found)
+
+
 def check(database: Database) -> list[str]:
     """Look at everything: each page, index and constraint, and the sums. What is wrong, [] when nothing is."""
     found = [text for (text,) in database.rows("PRAGMA integrity_check(20)") if text != "ok"]

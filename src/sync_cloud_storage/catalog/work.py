@@ -31,7 +31,7 @@ WHERE azure_status = 0 AND skip_reason IS NULL AND etag IS NOT NULL AND id > ? O
 _UPLOADS = """
 SELECT id, container, blob, etag, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob),
     coalesce(s3_key, container || '/' || blob), coalesce(headers, ''), coalesce(metadata, ''),
-    coalesce(s3_upload_id, ''), coalesce(written & 2, 0) OR ?
+    coalesce(s3_upload_id, ''), coalesce(written & 2, 0) OR ?, ''
 FROM sync INDEXED BY uploads_pending
 WHERE s3_status = 0 AND azure_status = 1 AND skip_reason IS NULL AND id > ? ORDER BY id LIMIT ?
 """
@@ -42,7 +42,7 @@ _CHECKS = f"""
 SELECT id, container, blob, sync.size_bytes, crc64nvme,
     CASE azure_status WHEN 1 THEN coalesce(nas_path, s3_key, container || '/' || blob) ELSE '' END,
     CASE s3_status WHEN 1 THEN coalesce(s3_key, container || '/' || blob) ELSE '' END,
-    coalesce(objects.etag, s3_etag, ''), {SEEN}, coalesce(objects.checksum, ''), ?1
+    coalesce(objects.etag, s3_etag, ''), {SEEN}, coalesce(objects.checksum, ''), ?1, 0
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
 WHERE id > ?2 AND (azure_status = 1 OR s3_status = 1) AND (
@@ -50,6 +50,12 @@ WHERE id > ?2 AND (azure_status = 1 OR s3_status = 1) AND (
     OR (s3_status = 1 AND (azure_status <> 1 OR NOT {SEEN}))
 ) ORDER BY id LIMIT ?3
 """  # noqa: S608 - of a constant
+
+_TO_READ = """
+SELECT id, container, blob, size_bytes, crc64nvme, coalesce(nas_path, s3_key, container || '/' || blob), '', '', 0, '',
+    1, 1
+FROM sync WHERE id > ? AND azure_status = 1 AND id % ? = ? ORDER BY id LIMIT ?
+"""
 
 _LOOKS = """
 SELECT id, sync.container, blob, coalesce(etag, '') FROM suspects JOIN sync ON id = sync_id
@@ -98,6 +104,11 @@ def pending_uploads(
 def everything(database: Database, after_id: int, limit: int, *, deep: bool) -> list[Check]:
     """Rows that claim to be somewhere, by id."""
     return list(map(Check._make, database.rows(_CHECKS, (deep, after_id, limit))))
+
+
+def to_read(database: Database, after_id: int, limit: int, *, part: int, parts: int) -> list[Check]:
+    """Files to read again, by id: of *parts* slices the one numbered *part*, from 1 on."""
+    return list(map(Check._make, database.rows(_TO_READ, (after_id, parts, part - 1, limit))))
 
 
 def is_pending_download(database: Database, row_id: int) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
+from sync_cloud_storage.cli.options import interval_s, slice_of
 from sync_cloud_storage.cli.proofs import PROOFS
 from sync_cloud_storage.cli.start import start
 from sync_cloud_storage.cli.verb import Verb, Verbs
@@ -37,6 +38,8 @@ class MigrationFace(Protocol):
         self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
     ) -> Outcome: ...
     def batch_manifest(self, file: Path) -> int: ...  # noqa: D102
+    def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
+    def rebuild(self) -> Outcome: ...  # noqa: D102
     def status(self) -> StatusReport: ...  # noqa: D102
     def report(self) -> AbstractContextManager[Ledger]: ...  # noqa: D102
     def clean(self) -> Path: ...  # noqa: D102
@@ -94,22 +97,10 @@ def _upload(retry_failed: bool, containers: tuple[str, ...], **options: Any) -> 
 
 def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     def act(migration: MigrationFace, console: Console) -> int:
-        watch_s = None if watch is None else _interval_s(watch)
+        watch_s = None if watch is None else interval_s(watch)
         return console.outcome(migration.run(retry_failed=retry_failed, watch_s=watch_s, containers=containers))
 
     return start(options, act)
-
-
-def _interval_s(text: str) -> float:
-    from sync_cloud_storage import units  # noqa: PLC0415
-
-    try:
-        seconds = units.parse_duration(text)
-    except UsageFault as fault:
-        raise UsageFault("USAGE", f"--watch: {fault.sentence}", fault.hint) from None
-    if seconds < 1:
-        raise UsageFault("USAGE", f"--watch {text} is too often.", "A listing takes a while: from 1s on, such as 15m.")
-    return seconds
 
 
 def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None, **options: Any) -> int:  # noqa: FBT001
@@ -118,11 +109,17 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
     inventory = Path(options["inventory"]) if options["inventory"] else None
     checksums = tuple(map(Path, options["checksums"]))
 
+    if options["nas"] and (batch_manifest or inventory or checksums):
+        text = "scs xcheck --nas looks at files only, so it takes nothing in from S3 and writes nothing for it."
+        raise UsageFault("USAGE", text, "Give one of them at a time.")
+    part, parts = slice_of(options["piece"], nas=options["nas"])
     if batch_manifest and (inventory or checksums or deep):
         text = "scs xcheck --batch-manifest only writes that file; it checks nothing and takes nothing in."
         raise UsageFault("USAGE", text, "Give one of them at a time.")
 
     def act(migration: MigrationFace, console: Console) -> int:
+        if options["nas"]:
+            return console.outcome(migration.scrub(part=part, parts=parts, containers=containers))
         if batch_manifest:
             return _batch_manifest(migration, console, Path(batch_manifest))
         return console.outcome(
@@ -130,6 +127,10 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
         )
 
     return start(options, act)
+
+
+def _rebuild(**options: Any) -> int:
+    return start(options, lambda migration, console: console.outcome(migration.rebuild()))
 
 
 def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
@@ -247,6 +248,7 @@ _VERBS = (
         examples=[
             ("scs xcheck", "Sizes, S3's own checksums, and what Azure has now."),
             ("scs xcheck --deep", "Reads every file on the NAS again."),
+            ("scs xcheck --nas --slice 3/10", "Reads the third tenth of the files again, and asks neither cloud."),
             ("scs xcheck --inventory in/manifest.json", "The bucket as an S3 Inventory showed it, without a listing."),
             ("scs xcheck --batch-manifest job.csv", "What S3 is to compute the checksums of; checks nothing."),
             ("scs xcheck --checksums job/manifest.json", "With the checksums that S3 has computed."),
@@ -254,6 +256,14 @@ _VERBS = (
         exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
         params=[
             click.Option(["--deep"], is_flag=True, help="Read the files on the NAS again and compare the hash."),
+            click.Option(
+                ["--nas"],
+                is_flag=True,
+                help="Only that, without asking Azure or S3; the next run downloads again what is not as it was.",
+            ),
+            click.Option(
+                ["--slice", "piece"], metavar="K/N", help="With --nas: only the K-th of N parts of the files."
+            ),
             click.Option(["--inventory"], metavar="MANIFEST", help="manifest.json of an S3 Inventory, copied here."),
             click.Option(
                 ["--checksums"],
@@ -281,6 +291,19 @@ _VERBS = (
         exit_codes=(0, 1, 2, 3),
     ),
     *PROOFS,
+    Verb(
+        "rebuild",
+        callback=_rebuild,
+        short="Make the catalog anew where it was lost.",
+        more="Lists the account, reads the manifests on the NAS, and adopts the files and objects that are right; only "
+        "what is missing is moved. A damaged catalog is kept aside; one that can be used is left alone.",
+        examples=[
+            ("scs rebuild", "The catalog is lost or damaged; goes on where it was stopped."),
+            ("scs rebuild --overwrite", "Replaces files and objects that are in the way with other bytes."),
+        ],
+        exit_codes=_MOVING,
+        shared=("media-folder", "overwrite", "attest", *_SPEED),
+    ),
     Verb(
         "clean",
         callback=_clean,

@@ -100,13 +100,15 @@ def fault_lines(sentence: str, hint: str) -> list[Text]:
 
 def _deeds(outcome: Outcome) -> list[str]:
     sentences = []
-    if outcome.verb in {"sync", "run"}:
+    if outcome.verb in {"sync", "run", "rebuild"}:
         news = [
             f"{count:,} {what}"
             for count, what in ((outcome.added, "new"), (outcome.changed, "changed"), (outcome.gone, "gone"))
             if count
         ]
         sentences.append(f"Listed {_blobs(outcome.listed)}: {', '.join(news) or 'nothing new'}.")
+    if outcome.verb == "rebuild":
+        sentences += _re_used(outcome)
     for verb, did, count, size_bytes in (
         ("download", "Downloaded", outcome.downloaded, outcome.downloaded_bytes),
         ("upload", "Uploaded", outcome.uploaded, outcome.uploaded_bytes),
@@ -114,9 +116,39 @@ def _deeds(outcome: Outcome) -> list[str]:
         if outcome.verb in {verb, "run"}:
             size = f", {units.print_bytes(size_bytes)}" if count else ""
             sentences.append(f"{did} {_blobs(count)}{size}{_average(size_bytes, outcome.seconds)}.")
-    if outcome.verb == "xcheck":
+    if outcome.read_again:
+        sentences += _scrubbed(outcome)
+    elif outcome.verb == "xcheck":
         unproven = f"; {outcome.unproven:,} not proven yet" if outcome.unproven else ""
         sentences.append(f"Proven: {_blobs(outcome.proven)}{unproven}.")
+    return sentences
+
+
+def _re_used(outcome: Outcome) -> list[str]:
+    """What a rebuild found in its place, and what it had to move."""
+    nas = (outcome.adopted_on_nas, outcome.adopted_on_nas_bytes)
+    s3 = (outcome.adopted_in_s3, outcome.adopted_in_s3_bytes)
+    down = (outcome.downloaded - outcome.adopted_on_nas, outcome.downloaded_bytes)
+    up = (outcome.uploaded - outcome.adopted_in_s3, outcome.uploaded_bytes)
+    return [
+        f"Adopted on the NAS: {_with_bytes(*nas)}. Downloaded: {_with_bytes(*down)}.",
+        f"Adopted in S3: {_with_bytes(*s3)}. Sent: {_with_bytes(*up)}.",
+    ]
+
+
+def _with_bytes(count: int, size_bytes: int) -> str:
+    return f"{_blobs(count)}, {units.print_bytes(size_bytes)}" if count else "nothing"
+
+
+def _scrubbed(outcome: Outcome) -> list[str]:
+    """What came of reading files again."""
+    wrong, again = outcome.mismatches, outcome.to_fetch_again
+    found = "all are as they were downloaded"
+    if wrong:
+        found = f"{wrong:,} {'is' if wrong == 1 else 'are'} not as downloaded"
+    sentences = [f"Read {_count(outcome.read_again, 'file')} on the NAS again: {found}."]
+    if again:
+        sentences.append(f"The next scs run downloads {_count(again, 'file')} again.")
     return sentences
 
 

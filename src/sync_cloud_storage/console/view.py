@@ -97,7 +97,8 @@ def rows(progress: Progress) -> list[Row]:
         "download": [on_nas],
         "upload": [in_s3],
         "run": [listed, on_nas, in_s3],
-        "xcheck": [listed_again, checked],
+        "xcheck": [listed_again, checked] if progress.done.listed else [checked],
+        "rebuild": [listed, on_nas, in_s3],
     }
     return by_verb.get(progress.verb, [listed])
 
@@ -118,7 +119,7 @@ def share(progress: Progress) -> int | None:
 
 def time_left(progress: Progress) -> str:  # noqa: PLR0911  (a table of spans)
     """The time left in words: rough, since a rough figure stays true for longer."""
-    if progress.verb in {"sync", "run", "xcheck"} and progress.totals.containers_pending:
+    if progress.verb in {"sync", "run", "rebuild", "xcheck"} and progress.totals.containers_pending:
         pending = progress.totals.containers_pending
         return f"{pending:,} {'container' if pending == 1 else 'containers'} to list"
     eta_s = progress.eta_s
@@ -152,9 +153,7 @@ def _done_of(verb: str, totals: Totals) -> tuple[int, int]:
     """What is behind and the whole of it, in bytes where the rest has any, else in blobs (for sync: in containers)."""
     if verb == "sync":
         return totals.containers - totals.containers_pending, totals.containers
-    waits = {"download": (0, 0), "upload": (0, 0), "run": (totals.downloaded, totals.downloaded_bytes)}.get(
-        verb, (0, 0)
-    )
+    waits = (totals.downloaded, totals.downloaded_bytes) if verb in {"run", "rebuild"} else (0, 0)
     done = (totals.uploaded, totals.uploaded_bytes)
     if verb == "download":
         done = (totals.downloaded + totals.uploaded, totals.downloaded_bytes + totals.uploaded_bytes)

@@ -14,15 +14,17 @@ from sync_cloud_storage.checksum import crc64nvme
 from sync_cloud_storage.errors import BlobFault, CatalogBusy, EnvironmentFault, Kind
 from sync_cloud_storage.nas.faults import as_environment, as_fault
 from sync_cloud_storage.nas.folders import let_close, open_plain, split
+from sync_cloud_storage.nas.manifest import ManifestWriter, read_manifests
 from sync_cloud_storage.nas.marker import Opened, open_nas
 from sync_cloud_storage.nas.publish import Publication, Publisher
 from sync_cloud_storage.nas.temp import READ_STEP_BYTES, Partial, Temp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sync_cloud_storage.errors import ScsError
+    from sync_cloud_storage.model import Entry
     from sync_cloud_storage.nas.folders import Folder
 
 _LOCK = ".scs/lock"
@@ -236,7 +238,15 @@ class Nas:
             raise as_environment(error, self._scratch.path, self._root_fd) from error
         return swept
 
+    def manifest(self, began_utc: str) -> ManifestWriter:
+        """A new manifest, for a run that began then; it is made when something is added."""
+        return ManifestWriter(self.root, self._root_fd, began_utc)
+
     # ------------------------------------------------------------------------------------------------------- reading
+
+    def manifests(self) -> Iterator[Entry]:
+        """What all manifests say, the oldest first."""
+        return read_manifests(self.root, self._root_fd)
 
     def size_of(self, nas_path: str) -> int | None:
         """Bytes of the file at *nas_path*; None when there is none.
