@@ -302,7 +302,7 @@ def aws_upload(at: Stage, folder: Path) -> Turn:
 
 
 def scs_xcheck(at: Stage, _folder: Path) -> Turn:
-    """Check everything twice: with a catalog that has proven nothing yet, and with what that brought."""
+    """Check three times: with a catalog that has proven nothing yet, with what that brought, and without the files."""
     home, kept = Home(at.shared / "home", at.tool, at.cloud), at.shared / "kept"
     if not kept.exists():
         _tell_bucket(at, "POST")
@@ -313,7 +313,11 @@ def scs_xcheck(at: Stage, _folder: Path) -> Turn:
     for file in home.folder.glob("storage.sqlite*"):
         file.unlink()
     shutil.copy(kept, home.catalog)
-    took = {"scs xcheck, first": home.scs("xcheck"), "scs xcheck": home.scs("xcheck")}
+    took = {
+        "scs xcheck, first": home.scs("xcheck"),
+        "scs xcheck": home.scs("xcheck"),
+        "scs xcheck --s3": home.scs("xcheck", "--s3"),
+    }
     home.check(uploaded=at.data.blobs, failed=0, mismatched=0)
     return took
 

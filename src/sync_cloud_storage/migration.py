@@ -136,25 +136,28 @@ class Migration:
         *,
         deep: bool,
         containers: tuple[str, ...],
+        nas: bool = True,
         inventory: Path | None = None,
         checksums: tuple[Path, ...] = (),
     ) -> Outcome:
-        """Hold a fresh listing, the NAS and S3 against the catalog.
+        """Hold a fresh listing, the NAS (not without *nas*) and S3 against the catalog.
 
         *inventory* is the manifest of an S3 Inventory, in place of a listing of the bucket; *checksums* are completion
         reports of S3 Batch Operations. Both were copied to this machine.
         """
         if inventory is not None or checksums:
-            self._settings.require("azure", "nas", "target")
+            self._settings.require("azure", *(("nas",) if nas else ()), "target")
         delivered = Delivered.opened(inventory, checksums, self._settings.target.bucket)
-        with self._working("xcheck", azure=True, nas=True, target=True) as work:
+        with self._working("xcheck", azure=True, nas=nas, target=True) as work:
             work.list_containers()
             work.only(containers)
             work.list_again()
             bucket = work.bucket(delivered)
             work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=bucket.look()))
             bucket.hear()
-            work.drive(Feeds(checks=work.checks(deep=deep), files=None if deep else work.files()))
+            if not (nas or deep):
+                work.count_seen()
+            work.drive(Feeds(checks=work.checks(deep=deep), files=work.files() if nas and not deep else None))
             return work.outcome(checked=True)._replace(strangers=bucket.strangers(), notes=bucket.notes())
 
     def batch_manifest(self, file: Path) -> int:

@@ -196,6 +196,12 @@ class Work:
         """The bucket as a check gets to see it."""
         return Bucket(self.catalog, delivered, self._goes_on)
 
+    def count_seen(self) -> None:
+        """Count what the listing of the bucket shows as it was proven: without files nothing is left to look at."""
+        seen = self.catalog.count_seen(self._only)
+        self._tally.checked += seen
+        self._tally.proven += seen
+
     def files(self) -> FileSizes:
         """Rows of which only the file is looked at."""
         return FileSizes(self.catalog.files, self._wanted)

@@ -77,6 +77,20 @@ def test_scs_xcheck_asks_once(desk: Desk, strict: StrictCloud) -> None:
     assert desk.select("SELECT count(*) FROM evidence WHERE place = 's3'") == [(5,)]
 
 
+def test_scs_xcheck_of_s3_alone(desk: Desk, strict: StrictCloud) -> None:
+    """With --s3 neither files nor NAS matter: what is in S3 is proven all the same, and what is not is told."""
+    objects = moved(desk, strict, "right")
+    (desk.nas / "films/short").unlink()
+    del desk.env["MEDIA_FOLDER"]
+    assert "Proven: 5 blobs." in desk.scs("xcheck", "--s3").out
+    assert asked(strict) == (0, 1)
+    tampered(objects)
+    said = desk.scs("xcheck", "--s3", code=5).out
+    assert codes(desk) == WRONG
+    assert "Proven: 2 blobs; 3 not proven yet." in said
+    desk.scs("xcheck", "--s3", "--nas", code=2)
+
+
 def test_scs_xcheck_of_objects_whose_etag_is_their_md5(desk: Desk, strict: StrictCloud) -> None:
     """What the listing proves is not asked for, not even once; another ETag says nothing, so that one is asked for."""
     objects = moved(desk, strict, "right")

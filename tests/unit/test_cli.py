@@ -87,10 +87,10 @@ class Recorder:
         return self._note("run", retry_failed, watch_s, containers)
 
     def xcheck(
-        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+        self, *, deep: bool, containers: tuple[str, ...], nas: bool, inventory: Path | None, checksums: tuple[Path, ...]
     ) -> Outcome:
         """Do nothing."""
-        return self._note("xcheck", deep, containers, inventory, checksums)
+        return self._note("xcheck", deep, containers, nas, inventory, checksums)
 
     def batch_manifest(self, file: Path) -> int:
         """Do nothing."""
@@ -178,10 +178,11 @@ def scs(line: str, migration: Recorder | None = None, *, stdin: io.StringIO | No
         ("upload --retry-failed", ("upload", True, ())),
         ("run", ("run", False, None, ())),
         ("run --watch 15m --retry-failed", ("run", True, 900.0, ())),
-        ("xcheck", ("xcheck", False, (), None, ())),
-        ("xcheck --deep --container a", ("xcheck", True, ("a",), None, ())),
-        ("xcheck --inventory in/manifest.json", ("xcheck", False, (), Path("in/manifest.json"), ())),
-        ("xcheck --checksums a.csv --checksums b", ("xcheck", False, (), None, (Path("a.csv"), Path("b")))),
+        ("xcheck", ("xcheck", False, (), True, None, ())),
+        ("xcheck --deep --container a", ("xcheck", True, ("a",), True, None, ())),
+        ("xcheck --inventory in/manifest.json", ("xcheck", False, (), True, Path("in/manifest.json"), ())),
+        ("xcheck --checksums a.csv --checksums b", ("xcheck", False, (), True, None, (Path("a.csv"), Path("b")))),
+        ("xcheck --s3", ("xcheck", False, (), False, None, ())),
         ("xcheck --batch-manifest job.csv", ("batch_manifest", Path("job.csv"))),
         ("xcheck --nas", ("scrub", 1, 1, ())),
         ("xcheck --nas --deep --slice 3/10 --container a", ("scrub", 3, 10, ("a",))),

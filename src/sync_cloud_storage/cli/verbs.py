@@ -35,7 +35,7 @@ class MigrationFace(Protocol):
     def upload(self, *, retry_failed: bool, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def run(self, *, retry_failed: bool, watch_s: float | None, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
     def xcheck(  # noqa: D102
-        self, *, deep: bool, containers: tuple[str, ...], inventory: Path | None, checksums: tuple[Path, ...]
+        self, *, deep: bool, containers: tuple[str, ...], nas: bool, inventory: Path | None, checksums: tuple[Path, ...]
     ) -> Outcome: ...
     def batch_manifest(self, file: Path) -> int: ...  # noqa: D102
     def scrub(self, *, part: int, parts: int, containers: tuple[str, ...]) -> Outcome: ...  # noqa: D102
@@ -109,6 +109,8 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
     inventory = Path(options["inventory"]) if options["inventory"] else None
     checksums = tuple(map(Path, options["checksums"]))
 
+    if options["nas"] and options["s3"]:
+        raise UsageFault("USAGE", "scs xcheck --nas asks no cloud, --s3 looks at no file.", "Without both: all.")
     if options["nas"] and (batch_manifest or inventory or checksums):
         text = "scs xcheck --nas looks at files only, so it takes nothing in from S3 and writes nothing for it."
         raise UsageFault("USAGE", text, "Give one of them at a time.")
@@ -123,7 +125,9 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
         if batch_manifest:
             return _batch_manifest(migration, console, Path(batch_manifest))
         return console.outcome(
-            migration.xcheck(deep=deep, containers=containers, inventory=inventory, checksums=checksums)
+            migration.xcheck(
+                deep=deep, containers=containers, nas=not options["s3"], inventory=inventory, checksums=checksums
+            )
         )
 
     return start(options, act)
@@ -261,6 +265,7 @@ _VERBS = (
                 is_flag=True,
                 help="Only that, without asking Azure or S3; the next run downloads again what is not as it was.",
             ),
+            click.Option(["--s3"], is_flag=True, help="Only what is in S3, without looking at files; needs no NAS."),
             click.Option(
                 ["--slice", "piece"], metavar="K/N", help="With --nas: only the K-th of N parts of the files."
             ),
