@@ -234,7 +234,7 @@ ROWS = (
         {"blobs": (10_000, 200_000), "size": (KIB, KIB)},
         _equal,
         (
-            Entry("scs", who.scs_xcheck, "account and bucket listed, S3 asked where it must be, files seen (not with --s3)"),
+            Entry("scs", who.scs_xcheck, "lists both, asks S3 where it must, and looks at each file (not with --s3)"),
             Entry("rclone", who.rclone_check, "--fast-list; lists both, compares size and MD5; looks at no files"),
         ),
         _fixed(Claim("scs xcheck --s3", "rclone check", 3, also="scs xcheck")),
