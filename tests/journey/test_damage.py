@@ -50,6 +50,16 @@ def test_run_without_damage_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "no damage was done, so nothing was tested" in capsys.readouterr().out
 
 
+def test_exception_that_nobody_expects_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """A mistake of the product's own that damage brings to light is no finding: it fails the run, with the case."""
+    monkeypatch.setattr(door, "_right_bytes", lambda *_: 1 // 0)
+    monkeypatch.setattr(sys, "argv", ["damage", "--in-process", "16", "--over-http", "0", "--processes", "1"])
+    assert damage.main() == 1
+    assert "--seed 1 --only 0, or one of its company: ZeroDivisionError" in capsys.readouterr().out
+    with pytest.raises(kinds.Unsound, match="ZeroDivisionError"):
+        damage.again("3", 1, tmp_path)
+
+
 def test_damage_that_changes_nothing_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A harness that says "damaged" of what is as it was does not pass."""
     monkeypatch.setattr(kinds, "wrong_bytes", lambda _kind, data, _other, _dice: data)

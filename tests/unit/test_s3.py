@@ -274,7 +274,7 @@ def test_login_page_is_no_success(verb: str) -> None:
 
 @pytest.mark.parametrize("length", ["3y86", "-1", "1_0", "\u0663"])
 def test_look_whose_length_is_no_number(length: str) -> None:
-    """A garbled length is asked for again, and in the end it is this object that cannot be read, not the run that ends."""
+    """A garbled length is asked for again; in the end it is this object that cannot be read, not the run that ends."""
     garbled = response(etag='"e"', content_length=length)
     assert door().describes(garbled) is None
     assert told(door().look("k"), garbled, response(etag='"e"', content_length="10")).size_bytes == 10

@@ -120,12 +120,12 @@ class Bench:
 
     # ------------------------------------------------------------------------------------------------- a batch
 
-    def things(self, dice: random.Random, shortest_bytes: int = SIZES[0]) -> list[Thing]:
+    def things(self, dice: random.Random, sizes: tuple[int, int] = SIZES) -> list[Thing]:
         """Blobs for a batch, two and two of the same length, the last one for control; nothing else stays."""
         self.source, self.target = Source(), Target()
         found = []
         for row_id in range(1, COMPANY + 2, 2):
-            size = dice.randint(max(shortest_bytes, SIZES[0]), SIZES[1])
+            size = dice.randint(*sizes)
             pair = dice.randbytes(size), dice.randbytes(size)
             for number, data in enumerate(pair, row_id):
                 found.append(Thing(number, f"c/{number}", data, pair[number == row_id], f"0x{dice.getrandbits(60):X}"))

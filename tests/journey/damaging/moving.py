@@ -10,7 +10,7 @@ from sync_cloud_storage.checksum import crc64nvme, crc_to_azure
 from sync_cloud_storage.errors import ScsError
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Rotten, Seen, Upload, Uploaded
 from tests.journey.damaging import kinds
-from tests.journey.damaging.bench import RANGE_BYTES, larger_ways
+from tests.journey.damaging.bench import RANGE_BYTES, SIZES, larger_ways
 from tests.journey.damaging.ends import FOR_EVER, Kept, Wrong
 from tests.journey.damaging.kinds import Outcome, Unsound
 from tests.unit.doors import crc, md5
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FOR_EVER_SHARE = 0.25  # of the damages come again with every answer; the others once
 _OF_RANGES = (kinds.CHECKSUM, kinds.RANGE, kinds.ETAG)
-LARGE_BYTES = 1_200  # at least, of a blob that comes in ranges
+STREAMED = (SIZES[0], 2 * RANGE_BYTES)  # bytes of a blob that comes in one answer, and of one that does not
+IN_RANGES = (2 * RANGE_BYTES + 1, SIZES[1])
 CRC64, SUM = "x-ms-content-crc64", "x-amz-checksum-crc64nvme"
 _REFUSED = (Failed, Seen, Gone, Rotten, ScsError)
 
@@ -37,7 +38,12 @@ class Way(NamedTuple):
     attest: bool = False
     company: bool = False
     larger: bool = False
-    ranges: bool = False
+    sizes: tuple[int, int] = SIZES  # bytes
+
+    @property
+    def ranges(self) -> bool:
+        """Whether it is the way of blobs that come in ranges."""
+        return self.sizes == IN_RANGES
 
 
 # Without a checksum of the source nobody can know that one bit is wrong: then only length and version are promised.
@@ -45,9 +51,11 @@ WAYS = (
     Way("body, in company", (*kinds.OF_BYTES, kinds.MD5, kinds.ETAG), md5=True, company=True),
     Way("body, no checksum there", (*kinds.OTHER_LENGTH, kinds.OLDER, kinds.ETAG), company=True),
     Way("body, attested", (*kinds.OF_BYTES, *_OF_RANGES), attest=True),
-    Way("body, streamed", (*kinds.OF_BYTES, kinds.MD5, kinds.ETAG), md5=True, larger=True),
-    Way("body, in ranges", (*kinds.OF_BYTES, kinds.MD5, kinds.RANGE, kinds.ETAG), md5=True, larger=True, ranges=True),
-    Way("body, in attested ranges", (*kinds.OF_BYTES, *_OF_RANGES), attest=True, larger=True, ranges=True),
+    Way("body, streamed", (*kinds.OF_BYTES, kinds.MD5, kinds.ETAG), md5=True, larger=True, sizes=STREAMED),
+    Way(
+        "body, in ranges", (*kinds.OF_BYTES, kinds.MD5, kinds.RANGE, kinds.ETAG), md5=True, larger=True, sizes=IN_RANGES
+    ),
+    Way("body, in attested ranges", (*kinds.OF_BYTES, *_OF_RANGES), attest=True, larger=True, sizes=IN_RANGES),
 )
 
 
@@ -60,7 +68,7 @@ class _Plan(NamedTuple):
 def download(bench: Bench, dice: random.Random, way: Way) -> list[Outcome]:
     """An answer of Azure is damaged, once or each time; or the MD5 in the listing is."""
     plans, tasks = [], []
-    for thing in bench.things(dice, LARGE_BYTES if way.ranges else 0):
+    for thing in bench.things(dice, way.sizes):
         kind = "" if thing.is_control else dice.choice(way.kinds)
         plan = _Plan(thing, kind, -(-len(thing.data) // RANGE_BYTES) if way.ranges else 1)
         stored = md5(thing.data) if way.md5 else ""
@@ -131,7 +139,7 @@ def _missed(bench: Bench, plan: _Plan, result: Any) -> str:
 def leftover(bench: Bench, dice: random.Random) -> list[Outcome]:
     """The ranges that a killed run left, or its journal, are damaged before the next run goes on with them."""
     chosen, missed = [], []
-    for thing in bench.things(dice, LARGE_BYTES):
+    for thing in bench.things(dice, IN_RANGES):
         kind = "" if thing.is_control else dice.choice((*kinds.OF_BYTES, kinds.CHECKSUM))
         bench.source.blobs[thing.name] = Kept(thing.data, thing.etag)
         left = bench.nas.partial(thing.id, thing.etag, len(thing.data))

@@ -60,10 +60,17 @@ def rounds(count: int, seed: int, folder: Path) -> Iterator[tuple[str, list[Outc
 
 
 def one_round(name: str, seed: int, folder: Path) -> list[Outcome]:
-    """Do the round of this name, which says how many blobs it has."""
+    """Do the round of this name, which says how many blobs it has.
+
+    Raises:
+        Unsound: Something came of it that the product never says.
+    """
     blobs = int(name.rpartition("-")[2])
-    with StrictCloud() as cloud:
-        return Round(cloud, folder / name, random.Random(f"{seed}/{name}"), blobs).go()
+    try:
+        with StrictCloud() as cloud:
+            return Round(cloud, folder / name, random.Random(f"{seed}/{name}"), blobs).go()
+    except Exception as error:
+        raise Unsound(f"--seed {seed} --only {name}: {error}") from error
 
 
 class Round:
