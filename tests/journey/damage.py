@@ -90,11 +90,11 @@ class Score:
     def table(self) -> str:
         """Place by kind: how many were done, and how many of them were not found."""
         missed = Counter((case.outcome.place, case.outcome.kind) for case in self.missed)
-        lines = [f"{'place':<26} {'kind':<16} {'done':>10} {'found':>10}"]
+        lines = [f"{'place':<28} {'kind':<16} {'done':>10} {'found':>10}"]
         for (place, kind), done in sorted(self.done.items(), key=lambda one: (one[0][0], KINDS.index(one[0][1]))):
             found = done - missed[place, kind]
-            lines.append(f"{place:<26} {kind:<16} {done:>10,} {found:>10,}{'' if found == done else '  MISSED'}")
-        lines.append(f"{'all':<43} {self.done.total():>10,} {self.done.total() - len(self.missed):>10,}")
+            lines.append(f"{place:<28} {kind:<16} {done:>10,} {found:>10,}{'' if found == done else '  MISSED'}")
+        lines.append(f"{'all':<45} {self.done.total():>10,} {self.done.total() - len(self.missed):>10,}")
         return "\n".join(lines)
 
 
