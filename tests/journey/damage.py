@@ -28,6 +28,7 @@ from tests.journey.damaging import moving, proving
 from tests.journey.damaging.bench import COMPANY, Bench
 from tests.journey.damaging.kinds import KINDS, Outcome, Unsound
 from tests.journey.damaging.over_http import PREFIX, one_round, rounds
+from tests.unit.small_nas import in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -115,18 +116,18 @@ def batch(bench: Bench, seed: int, number: int) -> list[Case]:
 def in_process(count: int, seed: int, processes: int = 1) -> Iterator[list[Case]]:
     """Do *count* damages, in their order where it is one process."""
     batches = range(-(-count // COMPANY))
-    if processes == 1:
-        with Bench() as bench:
-            for number in batches:
-                yield batch(bench, seed, number)[: count - number * COMPANY]
-        return
     some = [range(first, min(first + BATCHES_AT_ONCE, len(batches))) for first in batches[::BATCHES_AT_ONCE]]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(partial(_some, seed, count), some)
+    with in_memory() as memory:  # ours, since the other processes may be ended in the middle
+        do = partial(_some, memory, seed, count)
+        if processes == 1:
+            yield from map(do, some)
+            return
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            yield from pool.imap_unordered(do, some)
 
 
-def _some(seed: int, count: int, numbers: range) -> list[Case]:
-    with Bench() as bench:
+def _some(memory: Path, seed: int, count: int, numbers: range) -> list[Case]:
+    with Bench(memory) as bench:
         return [case for number in numbers for case in batch(bench, seed, number)[: count - number * COMPANY]]
 
 
@@ -146,7 +147,7 @@ def again(only: str, seed: int, folder: Path) -> Score:
     if only.startswith(PREFIX):
         score.add(Case(only, outcome) for outcome in one_round(only, seed, folder))
         return score
-    with Bench() as bench:
+    with in_memory() as memory, Bench(memory) as bench:
         score.add(case for case in batch(bench, seed, int(only) // COMPANY) if case.name == only)
     return score
 

@@ -59,11 +59,11 @@ class Thing(NamedTuple):
 
 
 class Bench:
-    """All that one process needs for a batch after the other. A context manager."""
+    """All that one process needs for a batch after the other, in *memory*, a folder. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Path) -> None:
         self._stack = ExitStack()
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="scs-damage-")))
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(dir=memory)))
         root = ready(self.folder / "nas")
         (root / "c").mkdir()
         self.nas = self._stack.enter_context(Nas.open(root, ID))
