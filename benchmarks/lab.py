@@ -197,8 +197,10 @@ def make_tree(folder: Path, recipe: Recipe) -> None:
 def _blobs(recipe: Recipe) -> Iterator[tuple[str, str, int]]:
     sizes = _mixed_sizes(recipe.size_bytes) if recipe.kind == "mix" else [recipe.size_bytes] * recipe.blobs
     for number, size in enumerate(sizes):
-        of_container = number // recipe.containers
-        yield f"asset-{number % recipe.containers:04}", f"films/{of_container // 1000}/{number:08}.mp4", size
+        # In a listing folders of 1,000 blobs in each container; where blobs are copied, of as few as 100: rclone, which
+        # copies folder by folder, is a third slower where 32 transfers at once make files in one folder.
+        folder = number // recipe.containers // 1000 if recipe.kind == "listing" else number // 1000
+        yield f"asset-{number % recipe.containers:04}", f"films/{folder}/{number:08}.mp4", size
 
 
 def _mixed_sizes(total: int) -> Iterator[int]:

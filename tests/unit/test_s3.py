@@ -272,6 +272,15 @@ def test_login_page_is_no_success(verb: str) -> None:
     assert (type(fault), fault.code) == (EnvironmentFault, "CAPTIVE-PORTAL")
 
 
+@pytest.mark.parametrize("length", ["3y86", "-1", "1_0", "\u0663"])
+def test_look_whose_length_is_no_number(length: str) -> None:
+    """A garbled length is asked for again; in the end it is this object that cannot be read, not the run that ends."""
+    garbled = response(etag='"e"', content_length=length)
+    assert door().describes(garbled) is None
+    assert told(door().look("k"), garbled, response(etag='"e"', content_length="10")).size_bytes == 10
+    assert fault_of(door().look("k"), garbled).code == "S3-ANSWER"
+
+
 def test_refused_look_is_one_objects() -> None:
     """HEAD has no body to say why: a 403 on one object is that object's own, and is not "no such object" (E10)."""
     fault = fault_of(door().look("k"), response(403))

@@ -69,10 +69,17 @@ class HashSink:
 
 
 def stored(answer: Response) -> Stored:
-    """The object that the answer to a HEAD describes."""
+    """The object that the answer to a HEAD describes.
+
+    Raises:
+        ValueError: Its length is no number.
+    """
     full = answer.header("x-amz-checksum-type") != "COMPOSITE"
+    length = answer.header("content-length") or "0"
+    if not (length.isascii() and length.isdigit()):
+        raise ValueError(f"its length is {length[:40]!r}")
     return Stored(
-        int(answer.header("content-length") or "0"),
+        int(length),
         answer.header("etag").strip('"'),
         answer.header("x-amz-checksum-crc64nvme") if full else "",
         answer.header("x-amz-version-id"),

@@ -102,7 +102,12 @@ class S3:
 
     def describes(self, answer: Response) -> Stored | None:
         """What an answer to `looking` says of the object; None for one that `look` has to look at."""
-        return answers.stored(answer) if answer.status == 200 and "etag" in answer.headers else None
+        if answer.status != 200 or "etag" not in answer.headers:
+            return None
+        try:
+            return answers.stored(answer)
+        except ValueError:
+            return None
 
     def look(self, key: str, first: Response | None = None) -> Story[Stored | None]:
         """The object as the endpoint describes it; None when there is none.
@@ -110,21 +115,29 @@ class S3:
         *first* is the answer to the first attempt, where `looking` made that already.
 
         Raises:
-            BlobFault: S3-403: there is one that we may not see, or none and no right to know that (s3:ListBucket).
+            BlobFault: S3-403: there is one that we may not see, or none and no right to know that (s3:ListBucket);
+                S3-ANSWER: its length is no number.
         """
+        found: list[Stored] = []
 
         def judged(answer: Response) -> Verdict | None:
             if answer.status == 403:  # without a body, so without a code; access as such was tried on the bucket
                 return Verdict(S3_TABLE["AccessDenied"], f"object '{key}': the service answered 403 to HEAD.")
-            return self._judge(key)(answer)
+            verdict = self._judge(key)(answer)
+            if verdict is None:
+                try:
+                    found[:] = [answers.stored(answer)]
+                except ValueError as error:
+                    return Verdict(_ODD, f"object '{key}': the answer cannot be read ({error}).")
+            return verdict
 
         try:
-            answer = yield from ask(lambda: self.looking(key), judged, self._patience, first)
+            yield from ask(lambda: self.looking(key), judged, self._patience, first)
         except BlobFault as fault:
             if fault.code == "HTTP-404":
                 return None
             raise
-        return answers.stored(answer)
+        return found[0]
 
     def read(self, key: str, size_bytes: int, sink: Sink) -> Story[None]:
         """The whole object, of *size_bytes*, into *sink*."""
