@@ -73,9 +73,16 @@ class Bucket:
                 self._notes.append("The bucket could not be listed to its end; objects were asked for one by one.")
         if self._delivered.reports is not None:
             self._hear(self._delivered.reports)
-        after = self._catalog.prove_by_etag(0)
+        inventory = self._delivered.inventory
+        if inventory is None:
+            self._prove("", "a listing")
+        elif inventory.made_at_utc:  # else nobody knows whether an object was uploaded since
+            self._prove(inventory.made_at_utc, "an inventory")
+
+    def _prove(self, shown_utc: str, what: str) -> None:
+        after = self._catalog.prove_by_etag(0, shown_utc, what)
         while after and self._goes_on(""):
-            after = self._catalog.prove_by_etag(after)
+            after = self._catalog.prove_by_etag(after, shown_utc, what)
 
     def strangers(self) -> int | None:
         """How many objects no blob accounts for; None where not all of the bucket was seen."""

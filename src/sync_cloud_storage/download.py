@@ -105,12 +105,8 @@ class Downloader:
                     return (yield from self._small(task, None if attempt else first))
                 return (yield from way(task))
             except _WrongBytes as wrong:
-                # The same wrong bytes twice: the stored MD5 is wrong at the source, not the transfer.
-                if suspect == wrong.crc64nvme:
-                    raise _source_md5(task) from None
-                if attempt == RETRIES_AFTER_DISK:
-                    text = f"{_name(task)}: the bytes do not have the MD5 that the source says."
-                    raise BlobFault("AZ-MD5", text) from None
+                if suspect == wrong.crc64nvme or attempt == RETRIES_AFTER_DISK:
+                    raise _wrong_bytes(task, is_twice_the_same=suspect == wrong.crc64nvme) from None
                 suspect = wrong.crc64nvme
             except BlobFault as fault:
                 if fault.kind is not Kind.RETRY or not fault.code.startswith("NAS-") or attempt == RETRIES_AFTER_DISK:
@@ -292,12 +288,25 @@ class _WrongBytes(BlobFault):
 def _evidence(task: Download, crc: str, md5: str, at_utc: str, *, attested: bool) -> Downloaded:
     if task.content_md5 and md5 != task.content_md5:
         raise _WrongBytes(crc)
+    if task.known_crc64nvme not in {"", crc} and not (task.content_md5 or attested):
+        raise _WrongBytes(crc)  # one of two downloads of this version was wrong, and nobody has said which
     # What the source said of this version earlier holds for the same bytes.
     attested = attested or bool(task.known_attested and crc == task.known_crc64nvme)
     return Downloaded(task.id, task.etag, crc, md5, task.size_bytes, at_utc, attested)
 
 
-def _source_md5(task: Download) -> BlobFault:
+def _wrong_bytes(task: Download, *, is_twice_the_same: bool) -> BlobFault:
+    """What to say of bytes that were fetched more than once, and are never those that they have to be."""
+    if not task.content_md5:
+        return BlobFault(
+            "AZ-OTHER",
+            f"{_name(task)}: an earlier download of it had checksum {task.known_crc64nvme}, and now other bytes come; "
+            "the source has no Content-MD5 that would say which are right.",
+            "Have Azure say it: scs run --retry-failed --attest",
+        )
+    if not is_twice_the_same:
+        return BlobFault("AZ-MD5", f"{_name(task)}: the bytes do not have the MD5 that the source says.")
+    # The same wrong bytes twice: the stored MD5 is wrong at the source, not the transfer.
     return BlobFault(
         "AZ-MD5-SOURCE",
         f"{_name(task)}: two downloads gave the same bytes, and they do not have the Content-MD5 stored at the source; "

@@ -167,14 +167,14 @@ class FileSizes:
     """Feed: rows of which nothing is looked at but the file, FILES_AT_ONCE in a task.
 
     Args:
-        fetch: (after id, limit) -> (id, container, path, size in bytes, is its object seen).
+        fetch: (after id, limit) -> (id, container, path, size in bytes).
         wanted: Which containers.
     """
 
     window = FILES_TASKS
 
     def __init__(
-        self, fetch: Callable[[int, int], Sequence[tuple[int, str, str, int, bool]]], wanted: Callable[[str], bool]
+        self, fetch: Callable[[int, int], Sequence[tuple[int, str, str, int]]], wanted: Callable[[str], bool]
     ) -> None:
         self._fetch = fetch
         self._wanted = wanted
@@ -185,7 +185,7 @@ class FileSizes:
         while room > 0 and self._after is not None:
             found = self._fetch(self._after, FILES_AT_ONCE)
             self._after = found[-1][0] if found else None
-            rows = [(row_id, path, size, seen) for row_id, name, path, size, seen in found if self._wanted(name)]
+            rows = [(row_id, path, size) for row_id, name, path, size in found if self._wanted(name)]
             if rows:
                 return [Files.of(rows)]
         return []

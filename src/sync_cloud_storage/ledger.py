@@ -6,6 +6,7 @@ are kept.
 
 from __future__ import annotations
 
+import glob
 from contextlib import contextmanager
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -84,9 +85,12 @@ class Ledger:
         return self._catalog.unlisted_containers()
 
     def kept_files(self) -> tuple[Path, ...]:
-        """Files that no report may be written over: the catalog, what belongs to it, and the key."""
+        """Files that no report may be written over: the catalog, what belongs to it, backups, settings and the key."""
         real = self._path.resolve()
-        own = (real.with_name(f"{real.name}{end}") for end in ("", "-wal", "-shm", ".lock"))
+        own = (
+            *real.parent.glob(f"{glob.escape(real.name)}*"),
+            *(real.with_name(name) for name in (".env", "scs.toml")),
+        )
         return (*own, self.signing_key)
 
     def _count(self) -> Whole:

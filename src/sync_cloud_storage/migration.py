@@ -155,8 +155,6 @@ class Migration:
             bucket = work.bucket(delivered)
             work.drive(Feeds(looks=work.looks(), listings=work.listings(), objects=bucket.look()))
             bucket.hear()
-            if not (nas or deep):
-                work.count_seen()
             work.drive(Feeds(checks=work.checks(deep=deep), files=work.files() if nas and not deep else None))
             return work.outcome(checked=True)._replace(strangers=bucket.strangers(), notes=bucket.notes())
 

@@ -77,7 +77,6 @@ class Tally:
         self.uploaded = 0
         self.uploaded_bytes = 0
         self.checked = 0
-        self.proven = 0
         self.mismatches = 0
         self.failed = 0
         self.rotten = 0
@@ -372,8 +371,7 @@ class Run:
                 self._count_check(one)
         elif kind is FilesSeen:
             for one in group:
-                tally.checked += one.rows - len(one.wrong)
-                tally.proven += one.proven
+                tally.checked += one.files - len(one.wrong)
         elif kind in {Seen, Rotten}:
             tally.rotten += len(group) if kind is Rotten else 0
             return [failed for one in group if (failed := self._give_up(one)) is not None]
@@ -383,7 +381,6 @@ class Run:
         tally = self._tally
         tally.checked += 1
         tally.mismatches += bool(checked.nas) + bool(checked.s3)
-        tally.proven += checked.proven and not (checked.nas or checked.s3 or checked.trouble)
         tally.trouble(checked.trouble)
 
     def _give_up(self, result: Seen | Rotten) -> Failed | None:

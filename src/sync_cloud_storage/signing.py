@@ -68,17 +68,24 @@ def make(file: Path) -> bool:
             opened.write(pem)
             opened.flush()
             os.fsync(handle)
-        draft.rename(file)
+        os.link(draft, file)  # not a rename: of two that make one at the same time, the first one's stays
+        draft.unlink()
         folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except FileExistsError:
+        with suppress(OSError):
+            draft.unlink()
+        return False
     except OSError as error:
         with suppress(OSError):
             draft.unlink()
         raise EnvironmentFault(
-            "CERT-KEY", f"The signing key {file} cannot be written: {error.strerror}.", "It lies beside the catalog."
+            "CERT-KEY",
+            f"The signing key {file} cannot be written: {error.strerror}.",
+            "Look at the folder: its rights, its space.",
         ) from None
     return True
 

@@ -13,7 +13,7 @@ from sync_cloud_storage.checksum import crc_to_s3
 from sync_cloud_storage.company import Alone, answers_to
 from sync_cloud_storage.errors import BlobFault, ScsError
 from sync_cloud_storage.http.messages import Aside, Together, for_one
-from sync_cloud_storage.model import Checked, Evidence, FilesSeen
+from sync_cloud_storage.model import ASKED, READ, TOLD, Checked, Evidence, FilesSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from sync_cloud_storage.s3 import S3, Stored
 
 _CRC = "CRC64NVME"
-_ASKED = "S3 was asked for it (HeadObject)"
-_TOLD = "a report of S3 Batch Operations told it"
-_READ = "all of its bytes were read"
 
 
 class _Found(NamedTuple):
@@ -85,8 +82,8 @@ class Checker:
                 stored = self._s3.describes(answer) if answer is not None else None
                 if stored is None:
                     return None
-                found = _judged(task, stored, _ASKED)
-        return _checked(task.id, file, found)
+                found = _judged(task, stored, ASKED)
+        return self._checked(task, file, found)
 
     def check(self, task: Check, first: Response | None = None) -> Story[Checked]:
         """Look at the row's file (size; bytes with `deep`) and object (size and full-object checksum).
@@ -102,7 +99,7 @@ class Checker:
                 found = yield from self._object(task, self._s3, first)
         except BlobFault as fault:
             trouble = f"{fault.code}: {fault}"
-        return _checked(task.id, file, found, trouble)._replace(fetch_again=task.fetch_again)
+        return self._checked(task, file, found, trouble)
 
     def files(self, task: Files) -> Story[FilesSeen]:
         """Look at the files of many rows of which nothing else is to be asked."""
@@ -110,12 +107,11 @@ class Checker:
         return seen
 
     def _look_at_files(self, task: Files) -> FilesSeen:
-        proven, wrong = 0, []
+        wrong = []
         rows = task.listed()
-        sizes = _need(self._nas).sizes_of([path for _, path, _, _ in rows])
-        for (row_id, path, size_bytes, is_seen), size in zip(rows, sizes, strict=True):
+        sizes = _need(self._nas).sizes_of([path for _, path, _ in rows])
+        for (row_id, path, size_bytes), size in zip(rows, sizes, strict=True):
             if size == size_bytes:
-                proven += is_seen
                 continue
             trouble = ""
             if isinstance(size, BlobFault):
@@ -123,8 +119,15 @@ class Checker:
                 trouble = "" if found.text else f"{size.code}: {size}"
             else:
                 found = _same_size(path, size_bytes, size)
-            wrong.append(_checked(row_id, found, _Found("" if is_seen else None, proven=bool(is_seen)), trouble))
-        return FilesSeen(task.file_count, proven, tuple(wrong))
+            wrong.append(Checked(row_id, found.text, None, trouble=trouble, evidence=found.evidence, asked=False))
+        return FilesSeen(task.file_count, tuple(wrong))
+
+    def _checked(self, task: Check, file: _Found, found: _Found, trouble: str = "") -> Checked:
+        evidence = file.evidence + found.evidence
+        asked = bool(self._s3 is not None and task.s3_key and (task.told or not task.seen))
+        return Checked(
+            task.id, file.text, found.text, found.proven, trouble, found.etag, evidence, task.fetch_again, asked
+        )
 
     # --------------------------------------------------------------------------------------------- the object
 
@@ -134,9 +137,9 @@ class Checker:
         stored = yield from s3.look(task.s3_key, first)
         if stored is None:
             return _Found(f"S3-LOST: There is no object '{task.s3_key}'.")
-        how = _ASKED
+        how = ASKED
         if not stored.checksum and task.deep and stored.size_bytes == task.size_bytes:
-            how = _READ
+            how = READ
             stored = stored._replace(checksum=(yield from s3.hash_object(task.s3_key, task.size_bytes)))
         return _judged(task, stored, how)
 
@@ -165,7 +168,7 @@ class Checker:
             return found
         value = crc_to_s3(crc)
         text = "" if value == task.crc64nvme else _rot(task)
-        return _Found(text, evidence=(Evidence("nas", _CRC, value, size, "", _READ),))
+        return _Found(text, evidence=(Evidence("nas", _CRC, value, size, "", READ),))
 
 
 def _without_asking(task: Check) -> _Found:
@@ -173,7 +176,7 @@ def _without_asking(task: Check) -> _Found:
     if not task.told:  # a report is about the bytes as they lie there, long after they were proven
         return _Found("", proven=True, etag=task.s3_etag)
     text = "" if task.told == task.crc64nvme else _digest(task, task.told)
-    said = Evidence("s3", _CRC, task.told, task.size_bytes, task.s3_etag, _TOLD)
+    said = Evidence("s3", _CRC, task.told, task.size_bytes, task.s3_etag, TOLD)
     return _Found(text, proven=not text, etag=task.s3_etag, evidence=(said,))
 
 
@@ -188,10 +191,6 @@ def _judged(task: Check, stored: Stored, how: str) -> _Found:
     text = "" if stored.checksum == task.crc64nvme else _digest(task, stored.checksum)
     said = Evidence("s3", _CRC, stored.checksum, stored.size_bytes, stored.etag, how)
     return _Found(text, proven=not text, etag=stored.etag, evidence=(said,))
-
-
-def _checked(row_id: int, file: _Found, found: _Found, trouble: str = "") -> Checked:
-    return Checked(row_id, file.text, found.text, found.proven, trouble, found.etag, file.evidence + found.evidence)
 
 
 def _same_size(path: str, size_bytes: int, size: int | None) -> _Found:

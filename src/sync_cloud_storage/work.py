@@ -96,7 +96,8 @@ class Work:
         self._target = target
         self._tally = Tally()
         downloads = nas is not None and azure
-        self._notes = Notes(catalog, nas.manifest(_now_utc()) if nas is not None and downloads else None)
+        manifest = nas.manifest(_now_utc(), self._ends.account_name) if nas is not None and downloads else None
+        self._notes = Notes(catalog, manifest)
         self._slices = 0
         self._pending_before = catalog.totals().pending
         self._only: tuple[str, ...] = ()
@@ -196,12 +197,6 @@ class Work:
         """The bucket as a check gets to see it."""
         return Bucket(self.catalog, delivered, self._goes_on)
 
-    def count_seen(self) -> None:
-        """Count what the listing of the bucket shows as it was proven: without files nothing is left to look at."""
-        seen = self.catalog.count_seen(self._only)
-        self._tally.checked += seen
-        self._tally.proven += seen
-
     def files(self) -> FileSizes:
         """Rows of which only the file is looked at."""
         return FileSizes(self.catalog.files, self._wanted)
@@ -219,7 +214,7 @@ class Work:
 
     def recall(self) -> bool:
         """Mark rows with what the manifests on the NAS say of them; False when a person stopped it."""
-        entries = self._nas.manifests() if self._nas is not None else iter(())
+        entries = self._nas.manifests(self._ends.account_name) if self._nas is not None else iter(())
         elsewhere: dict[int, str] = {}
         while self._goes_on("Reading the manifests on the NAS."):
             some = list(islice(entries, RECALL_AT_ONCE))
@@ -261,6 +256,8 @@ class Work:
     def outcome(self, *, checked: bool = False) -> Outcome:
         """How it ended."""
         tally, totals, notes = self._tally, self.catalog.totals(), self._notes
+        is_check = checked and not self._slices
+        proven = self.catalog.count_proven(self._only) if is_check else 0
         return Outcome(
             self._verb,
             totals,
@@ -279,8 +276,8 @@ class Work:
             left=totals.pending + totals.downloaded if self._verb in {"run", "rebuild"} and not self._only else 0,
             # An upload cannot fetch anew what is rotten; a run does.
             failed=tally.failed + (tally.rotten if self._verb == "upload" else 0),
-            proven=tally.proven,
-            unproven=self._moving(totals) - tally.proven if checked and not self._slices else 0,
+            proven=proven,
+            unproven=self._moving(totals) - proven if is_check else 0,
             # What is new is in one listing only, and may have come a moment ago: it is on its way, and not missing.
             mismatches=tally.mismatches + tally.changed if checked else 0,
             read_again=tally.checked if self._slices else 0,

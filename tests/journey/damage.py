@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.journey.damaging import moving, proving
+from tests.journey.damaging import moving, proving, recalled
 from tests.journey.damaging.bench import COMPANY, Bench
 from tests.journey.damaging.kinds import KINDS, Outcome, Unsound
 from tests.journey.damaging.over_http import PREFIX, one_round, rounds
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 BATCHES_AT_ONCE = 200
 MISSED_SHOWN = 10
 
-# The manifest that is kept on the NAS itself (`.scs/manifest/`) belongs here as soon as there is one.
 PLACES: tuple[Place, ...] = (
     *(partial(moving.download, way=way) for way in moving.WAYS),
     moving.leftover,
@@ -54,6 +53,7 @@ PLACES: tuple[Place, ...] = (
     proving.listing,
     proving.report,
     proving.inventory,
+    recalled.manifest,
 )
 
 

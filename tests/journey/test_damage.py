@@ -126,7 +126,7 @@ OFF: dict[str, tuple[list[tuple[Any, str, Callable[..., Any]]], set[str]]] = {
     "version, in company": ([(Azure, "is_whole", right_length_only)], {"body, in company", "body, no checksum there"}),
     "Azure's CRC64": ([(door, "_right_crc", lambda *_: None)], {"body, attested", "body, in attested ranges"}),
     "ranges of a killed run": ([(Partial, "_has", lambda *_: True)], {"ranges of a killed run"}),
-    "file in the way": ([(Downloader, "_holds", lambda *_: True)], {"file in the way"}),
+    "file in the way": ([(Downloader, "_holds", lambda *_: True)], {"file in the way", "manifest and its files"}),
     "S3's word": ([(Uploader, "_confirmed", not_confirmed)], {"answer to an upload"}),
     "S3's word, and what is read": (
         [(Uploader, "_confirmed", not_confirmed), (upload, "crc_to_s3", lambda crc: Whatever(crc_to_s3(crc)))],

@@ -159,7 +159,7 @@ def test_scs_xcheck_that_is_stopped_while_it_reads(desk: Desk, strict: StrictClo
 def test_scs_xcheck_with_what_s3_has_computed(desk: Desk, strict: StrictCloud, tmp_path: Path) -> None:
     """From manifest to report: S3 is given what is not proven, and its checksums prove it without a question."""
     objects = moved(desk, strict)
-    document = desk.scs("xcheck", "--batch-manifest", "job.csv", "--json").document
+    document = desk.scs("report", "--batch-manifest", "job.csv", "--json").document
     assert (document["file"], document["objects"]) == ("job.csv", 5)
     with (desk.folder / "job.csv").open(encoding="ascii", newline="") as file:
         wanted = [(bucket, unquote(key)) for bucket, key in csv.reader(file)]
@@ -173,7 +173,7 @@ def test_scs_xcheck_with_what_s3_has_computed(desk: Desk, strict: StrictCloud, t
     assert {how for (how,) in desk.select("SELECT how FROM evidence WHERE place = 's3'")} == {
         "a report of S3 Batch Operations told it"
     }
-    assert desk.scs("xcheck", "--batch-manifest", "job-2.csv", "--json").document["objects"] == 0
+    assert desk.scs("report", "--batch-manifest", "job-2.csv", "--json").document["objects"] == 0
     assert not (desk.folder / "job-2.csv").exists()
 
 
@@ -207,21 +207,21 @@ def test_scs_xcheck_with_reports_that_tell_little(desk: Desk, strict: StrictClou
 
 
 @pytest.mark.parametrize(
-    ("option", "code", "words"),
+    ("line", "code", "words"),
     [
-        ("--inventory", "S3-INVENTORY", ("theirs", "target")),
-        ("--checksums", "S3-REPORT", ("Nothing can be read", "odd.csv")),
-        ("--batch-manifest", "BATCH-MANIFEST", ("odd.csv", "left as it is")),
+        ("xcheck --inventory", "S3-INVENTORY", ("theirs", "target")),
+        ("xcheck --checksums", "S3-REPORT", ("Nothing can be read", "odd.csv")),
+        ("report --batch-manifest", "BATCH-MANIFEST", ("odd.csv", "left as it is")),
     ],
 )
 def test_scs_xcheck_with_files_that_cannot_be_used(
-    option: str, code: str, words: tuple[str, ...], desk: Desk, strict: StrictCloud, tmp_path: Path
+    line: str, code: str, words: tuple[str, ...], desk: Desk, strict: StrictCloud, tmp_path: Path
 ) -> None:
     """Each is refused before anything is asked, with what is wrong and the way out."""
     moved(desk, strict)
     (desk.folder / "odd.csv").write_text("odd\n")
-    file = str(inventory(tmp_path / "in", "theirs", [])) if option == "--inventory" else "odd.csv"
-    said = desk.scs("xcheck", option, file, "--json", code=2)
+    file = str(inventory(tmp_path / "in", "theirs", [])) if "inventory" in line else "odd.csv"
+    said = desk.scs(*line.split(), file, "--json", code=2)
     assert said.document["error"]["code"] == code
     assert [word for word in words if word not in said.err] == []
     assert strict.log == []

@@ -301,8 +301,23 @@ def test_file_that_is_another(strict: StrictCloud, nas: Nas, pump: Pump, data: b
     result = downloaded(strict, nas, pump, task)
     assert (result.bytes_moved, result.attested, files(nas.root)) == (len(data), True, {"c/b": data})
     put(nas, "c/b", bytes(len(data)), may_replace=True)
-    result = downloaded(strict, nas, pump, task._replace(known_crc64nvme=crc(b"strange")))
-    assert (result.crc64nvme, result.attested) == (crc(data), False)
+    strange = task._replace(known_crc64nvme=crc(b"strange"))
+    result = downloaded(strict, nas, pump, strange._replace(attest=True))  # the source says which are right
+    assert (result.crc64nvme, result.attested) == (crc(data), True)
+
+
+@WAYS
+def test_other_bytes_of_the_same_version(strict: StrictCloud, nas: Nas, pump: Pump, data: bytes) -> None:
+    """One of two downloads was wrong, and nobody says which: what is there is not replaced, nor what is in S3."""
+    put(nas, "c/b", bytes(len(data)))
+    blob = stored(strict, data)
+    task = download_of(blob, known_crc64nvme=crc(b"strange"), may_replace=True)
+    result = downloaded(strict, nas, pump, task)
+    assert (result.code, files(nas.root)) == ("AZ-OTHER", {"c/b": bytes(len(data))})
+    assert "--attest" in result.sentence
+    with_md5 = stored(strict, data, md5="right")
+    result = downloaded(strict, nas, pump, download_of(with_md5, known_crc64nvme=crc(b"strange"), may_replace=True))
+    assert result.crc64nvme == crc(data)
 
 
 @WAYS

@@ -648,8 +648,8 @@ def test_what_a_check_found_stands_beside_the_row(catalog: Catalog, folder: Path
     """A problem, not a failure; one leg does not speak for the other; the next check may take it back."""
     listed(catalog, "a", "b")
     moved(catalog, 1, 2)
-    catalog.settle([Checked(1, "NAS-ROT: Other bytes.", ""), Checked(2, "", None, proven=True)])
-    assert catalog.problems(9) == [Problem("c", "a", "azure", "NAS-ROT", "Other bytes.")]
+    catalog.settle([Checked(1, "NAS-SIZE: Short.", ""), Checked(2, "", None, proven=True)])
+    assert catalog.problems(9) == [Problem("c", "a", "azure", "NAS-SIZE", "Short.")]
     assert catalog.totals().uploaded == 2
     assert sql(folder, "SELECT proven FROM blobs") == [0, 1]
     catalog.settle([Checked(1, None, "S3-SIZE: Short.")])

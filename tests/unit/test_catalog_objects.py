@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync_cloud_storage.model import Checked, Evidence, ListObjects, ObjectsPage
+from sync_cloud_storage.model import READ, TOLD, Checked, Evidence, ListObjects, ObjectsPage
 from tests.unit.catalogs import CRC, FLAT, PLAIN, account, blob, downloaded, listed, made, moved, sql, uploaded
 from tests.unit.small_nas import in_memory
 
@@ -225,7 +226,78 @@ def test_a_mismatch_does_not_move_the_etag(catalog: Catalog, folder: Path) -> No
     moved(catalog, 1)
     proven(catalog, 1)
     catalog.settle([Checked(1, "", "S3-DIGEST: x", s3_etag="e2")])
-    assert sql(folder, "SELECT s3_etag, proven FROM sync") == [("e1", None)]
+    assert sql(folder, "SELECT proven_etag, proven FROM sync") == [("e1", None)]
+
+
+def test_a_weaker_check_takes_nothing_back(catalog: Catalog, folder: Path) -> None:
+    """What reading found stays until somebody reads again, or until another object is there."""
+    listed(catalog, "a", "b")
+    moved(catalog, 1, 2)
+    read = Evidence("nas", "CRC64NVME", "BBBBBBBBBBA=", 10, "", READ)
+    told = Evidence("s3", "CRC64NVME", "BBBBBBBBBBA=", 10, "e1", TOLD)
+    catalog.settle([Checked(1, "NAS-ROT: x", None, evidence=(read,)), Checked(2, "", "S3-DIGEST: x", evidence=(told,))])
+    catalog.settle([Checked(1, "", None, asked=False), Checked(2, "", "", proven=True, s3_etag="e1", evidence=(SAID,))])
+    asked = "SELECT nas_check, s3_check, proven FROM sync ORDER BY id"
+    assert sql(folder, asked) == [("NAS-ROT: x", None, None), (None, "S3-DIGEST: x", None)]
+    assert catalog.totals().mismatched == 2
+    again = read._replace(value=CRC)
+    other = SAID._replace(etag="e3")
+    catalog.settle(
+        [
+            Checked(1, "", None, asked=False, evidence=(again,)),
+            Checked(2, "", "", proven=True, s3_etag="e3", evidence=(other,)),
+        ]
+    )
+    assert sql(folder, asked) == [(None, None, None), (None, None, 1)]
+
+
+def test_a_check_of_files_alone_says_nothing_about_objects(catalog: Catalog, folder: Path) -> None:
+    """Neither the proof nor its time moves when nobody was asked about the object."""
+    listed(catalog, "a")
+    moved(catalog, 1)
+    proven(catalog, 1)
+    before = sql(folder, "SELECT proven, proven_etag, checked_at_utc FROM sync")
+    catalog.settle([Checked(1, "NAS-LOST: x", None, asked=False)])
+    assert sql(folder, "SELECT proven, proven_etag, checked_at_utc FROM sync") == before
+
+
+def test_other_bytes_under_the_same_etag_are_not_proven(catalog: Catalog, folder: Path) -> None:
+    """A row that was fetched anew with another checksum, or sent anew, has to be asked about anew."""
+    listed(catalog, "a")
+    moved(catalog, 1)
+    proven(catalog, 1)
+    catalog.settle([uploaded(1)])
+    assert sql(folder, "SELECT proven, proven_etag FROM sync") == [(None, None)]
+    proven(catalog, 1)
+    catalog.settle([Checked(1, "NAS-LOST: x", None, asked=False)])
+    catalog.redo_mismatched()
+    catalog.settle([downloaded(1, crc="BBBBBBBBBBA=")])
+    assert sql(folder, "SELECT proven, s3_status FROM sync") == [(None, 0)]
+
+
+def test_an_old_inventory_proves_nothing_newer(catalog: Catalog, folder: Path) -> None:
+    """An object that was uploaded after the bucket was shown is another one, whatever its ETag."""
+    md5 = "rL0Y20zC+Fzt72VPzMSk2A=="
+    listed(catalog, blob("a", content_md5=md5))
+    catalog.settle([downloaded(1)._replace(md5=md5)])
+    catalog.settle([uploaded(1)])
+    shown(catalog, ("c/a", 10, b64decode(md5).hex()))
+    assert catalog.prove_by_etag(0, "2019-01-01T00:00:00Z", "an inventory") == 0
+    assert sql(folder, "SELECT proven FROM sync") == [None]
+    assert catalog.prove_by_etag(0) == 1
+    assert sql(folder, "SELECT proven, (SELECT how FROM evidence) LIKE '%listing%' FROM sync") == [(1, 1)]
+
+
+def test_what_is_proven_is_counted_in_the_rows(catalog: Catalog) -> None:
+    """Right in every place, once each; not what is to be fetched again, nor what a check has found wrong."""
+    listed(catalog, *"abcd")
+    moved(catalog, 1, 2, 3, 4)
+    proven(catalog, 1, 2, 3)
+    assert catalog.count_proven(()) == 3
+    catalog.settle([Checked(2, "NAS-LOST: x", None, asked=False)])
+    assert (catalog.count_proven(()), catalog.count_proven(("c",)), catalog.count_proven(("other",))) == (2, 2, 0)
+    catalog.redo_mismatched()
+    assert catalog.count_proven(()) == 2
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM evidence", "UPDATE evidence SET value = 'x'"])

@@ -241,7 +241,7 @@ def test_a_file_to_read(catalog: Catalog) -> None:
 
 
 READ = Evidence("nas", "CRC64NVME", "x", 10, "", "read")
-ROT = Checked(1, "NAS-ROT: It rots.", None, evidence=(READ,), fetch_again=True)
+ROT = Checked(1, "NAS-ROT: It rots.", None, evidence=(READ,), fetch_again=True, asked=False)
 
 
 def test_rot_is_pending_at_once(catalog: Catalog, folder: Path) -> None:
@@ -283,6 +283,6 @@ def test_a_check_of_the_file_takes_no_proof_of_the_object(catalog: Catalog, fold
     catalog.settle([downloaded(1)])
     catalog.settle([uploaded(1)])
     catalog.settle([Checked(1, "", "", proven=True)])
-    catalog.settle([Checked(1, "", None, fetch_again=True)])
-    catalog.settle([Checked(1, None, None, trouble="NAS-IO: It is ill.", fetch_again=True)])
+    catalog.settle([Checked(1, "", None, fetch_again=True, asked=False)])
+    catalog.settle([Checked(1, None, None, trouble="NAS-IO: It is ill.", fetch_again=True, asked=False)])
     assert sql(folder, "SELECT level FROM blobs") == [4]

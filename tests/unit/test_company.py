@@ -743,7 +743,7 @@ def test_slow_one_holds_nobody_back(strict: StrictCloud, nas: Nas, kind: type) -
     assert len(told.over) == len(told.results) == 3
 
 
-@pytest.mark.parametrize("more", [{"attest": True}, {"known_crc64nvme": crc(b"good2")}], ids=["attested", "known"])
+@pytest.mark.parametrize("more", [{"attest": True}, {"known_crc64nvme": crc(data_of(2))}], ids=["attested", "known"])
 def test_who_has_more_to_ask_goes_alone(
     strict: StrictCloud, nas: Nas, begun: list[tuple[int, ...]], more: dict[str, Any]
 ) -> None:

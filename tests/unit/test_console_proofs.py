@@ -78,8 +78,8 @@ def test_a_person_reads_what_became_of_every_blob(tmp_path: Path) -> None:
         "1 blob of these no longer at the source",
         "5 containers, 1 to list, 1 that could not be listed, 1 skipped",
         "  4  3        30 B, 1 attested\n     S3's own checksum of the whole object is that of the download",
-        "  AZ-403  1 blob failed, 10 B\n    the role or SAS lacks it; then --retry-failed",
-        "  S3-SIZE  1 blob, found by a check\n    who writes into this bucket?",
+        "  AZ-403  1 blob failed, 10 B\n    give the role or the SAS what it lacks; then scs run --retry-failed",
+        "  S3-SIZE  1 blob, found by a check\n    send it again: scs run --retry-failed; and ask who",
         "  AZ-403  1 container not listed",
         "  extension .xml  1 blob, 10 B",
         "The sums add up: each container's own, and those of the whole catalog. 7 blobs are not proven.",
@@ -146,7 +146,8 @@ def test_a_program_reads_the_same(tmp_path: Path) -> None:
     assert Sum(**document["listed"]) == Sum(11, 107)
     assert document["levels"][4] == {"level": 4, "blobs": 3, "bytes": 30, "attested": 1}
     assert document["failed"][0] == {
-        "code": "AZ-403", "blobs": 1, "bytes": 10, "way_out": "the role or SAS lacks it; then --retry-failed",
+        "code": "AZ-403", "blobs": 1, "bytes": 10,
+        "way_out": "give the role or the SAS what it lacks; then scs run --retry-failed",
     }  # fmt: skip
     assert document["found_by_a_check"][0]["code"] == "S3-SIZE"
     assert document["skipped"] == [{"reason": "extension .xml", "blobs": 1, "bytes": 10}]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sync_cloud_storage.errors import EnvironmentFault
 from sync_cloud_storage.model import Entry
 from sync_cloud_storage.nas import Nas
-from sync_cloud_storage.nas.manifest import LINE_MOST_BYTES, READ_STEP_BYTES, lines, parsed
+from sync_cloud_storage.nas.manifest import LINE_MOST_BYTES, READ_STEP_BYTES, head, lines, parsed
 from tests.unit.small_nas import ID, failing, in_memory, names, ready, tree
 
 if TYPE_CHECKING:
@@ -99,6 +99,16 @@ def test_files_are_named_by_their_start_and_read_in_this_order(nas: Nas) -> None
     assert list(nas.manifests()) == [early, ONE, ONE, TWO]
 
 
+def test_another_account_is_not_heard(nas: Nas) -> None:
+    """Two catalogs may share a NAS: what one wrote says nothing to the other, nor does a file that names nobody."""
+    for account, entry in (("a", ONE), ("b", TWO)):
+        writer = nas.manifest(AT, account)
+        writer.add([entry])
+        writer.close()
+    (folder_of(nas) / "20261123T031830Z-0009.jsonl").write_bytes(lines([ONE._replace(blob="nobody's")]))
+    assert (list(nas.manifests("a")), list(nas.manifests("b")), list(nas.manifests("c"))) == ([ONE], [TWO], [])
+
+
 def test_no_file_without_an_entry(nas: Nas) -> None:
     """A run that downloads nothing leaves nothing, and a NAS without manifests has no entries."""
     writer = nas.manifest(AT)
@@ -150,17 +160,19 @@ def test_a_torn_end_is_no_trouble(nas: Nas, cut: int) -> None:
 def test_garbage_between_the_lines(nas: Nas) -> None:
     """Zeros of a power cut, foreign text, lines without an end: passed over, and what follows is read."""
     file = write(nas, ONE)
-    whole = file.read_bytes()
+    whole = lines([ONE])
     garbage = [b"\0" * 4096, b"", b"null", b'"x"', b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"9" * 5000, whole[5:-1]]
     long = b"x" * (3 * READ_STEP_BYTES)
-    file.write_bytes(b"\n".join([*garbage, whole[:-1], long, whole[:-1], b"y" * (LINE_MOST_BYTES + 1), whole]))
+    first = head("")[:-1]
+    file.write_bytes(b"\n".join([first, *garbage, whole[:-1], long, whole[:-1], b"y" * (LINE_MOST_BYTES + 1), whole]))
     assert list(nas.manifests()) == [ONE, ONE, ONE]
 
 
 def test_the_end_of_a_line_that_is_too_long(nas: Nas) -> None:
     """What looks like an entry at its end, just where a read begins, is none."""
     file = write(nas, ONE)
-    file.write_bytes(b"x" * READ_STEP_BYTES + lines([TWO, ONE]))
+    begin = head("")
+    file.write_bytes(begin + b"x" * (READ_STEP_BYTES - len(begin)) + lines([TWO, ONE]))
     assert list(nas.manifests()) == [ONE]
 
 
@@ -212,15 +224,15 @@ def test_what_is_no_file_of_ours_is_not_read(nas: Nas, tmp_path: Path) -> None:
     """Other names, links, folders and pipes are passed over; a pipe does not hang us."""
     file = write(nas, ONE)
     outside = tmp_path / "outside"
-    outside.write_bytes(lines([TWO]))
+    outside.write_bytes(head("") + lines([TWO]))
     folder = folder_of(nas)
     (folder / "20261123T031830Z-0007.jsonl").symlink_to(outside)
     (folder / "20261123T031830Z-0008.jsonl").mkdir()
     os.mkfifo(folder / "20261123T031830Z-0009.jsonl")
     for name in ("notes.txt", f"{file.name}.bak", f".{file.name}"):
-        (folder / name).write_bytes(lines([TWO]))
+        (folder / name).write_bytes(head("") + lines([TWO]))
     assert list(nas.manifests()) == [ONE]
-    assert tree(tmp_path) == {"outside": lines([TWO])}
+    assert tree(tmp_path) == {"outside": head("") + lines([TWO])}
 
 
 def test_a_link_in_place_of_the_folder(nas: Nas, tmp_path: Path) -> None:
@@ -285,5 +297,5 @@ def test_a_cut_anywhere(entries: list[Entry], cut: int) -> None:
     """Of a file that was cut anywhere, all lines that are whole come back, and no other."""
     with in_memory() as folder, Nas.open(ready(folder / "nas"), ID) as nas:
         whole = lines(entries)
-        write(nas, ONE).write_bytes(whole[:cut])
+        write(nas, ONE).write_bytes(head("") + whole[:cut])
         assert list(nas.manifests()) == entries[: whole[:cut].count(b"\n")]

@@ -182,7 +182,7 @@ def test_the_page_says_what_is_so(files: Files) -> None:
         "2 containers not listed to the end.",
         "Skipped: 1 blob and 1 container.",
         "11 listed = 3 proven + 2 uploaded + 2 downloaded + 1 pending + 2 failed + 1 skipped.",
-        "the role or SAS lacks it; then --retry-failed",
+        "give the role or the SAS what it lacks; then scs run --retry-failed",
         "extension .xml",
         "27.3 % proven",
         "films to archive",

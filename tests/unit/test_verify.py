@@ -47,7 +47,7 @@ def checked(pump: Pump, cloud: StrictCloud, nas: Nas | None, task: Check = TASK)
     """Check one row; without the evidence, which has tests of its own."""
     (found,) = pumped(pump, Checker(nas, s3_door(cloud), no_pace).check(task))
     assert isinstance(found, Checked)
-    return found._replace(s3_etag="", evidence=())
+    return found._replace(s3_etag="", evidence=(), asked=True)
 
 
 def no_pace(_: int) -> None:
@@ -66,7 +66,7 @@ def test_places_that_are_not_asked(cloud: StrictCloud, nas: Nas, pump: Pump) -> 
     assert checked(pump, cloud, nas, TASK._replace(s3_key="")) == Checked(1, "", None)
     assert checked(pump, cloud, nas, TASK._replace(nas_path="")) == Checked(1, None, "", proven=True)
     assert checked(pump, cloud, None) == Checked(1, None, "", proven=True)
-    assert pumped(pump, Checker(nas, None, no_pace).check(TASK)) == [Checked(1, "", None)]
+    assert pumped(pump, Checker(nas, None, no_pace).check(TASK)) == [Checked(1, "", None, asked=False)]
 
 
 @pytest.mark.parametrize("deep", [False, True])

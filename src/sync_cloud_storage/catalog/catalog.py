@@ -257,18 +257,18 @@ class Catalog(ManifestVerbs):
         with self._database.atomic():
             objects.settle(self._database, page)
 
-    def prove_by_etag(self, after_id: int) -> int:
-        """Prove some rows behind *after_id* by what the bucket's listing shows; the last of them, 0 at the end."""
+    def prove_by_etag(self, after_id: int, shown_utc: str = "", what: str = "a listing") -> int:
+        """Prove some rows behind *after_id* by what *what* showed then ("": now); the last of them, 0 at the end."""
         with self._database.atomic():
-            return objects.prove_by_etag(self._database, after_id, self._at())
+            return objects.prove_by_etag(self._database, after_id, shown_utc or self._at(), what)
 
-    def files(self, after_id: int, limit: int) -> list[tuple[int, str, str, int, bool]]:
-        """Rows of which only the file is to be looked at: (id, container, NAS path, size in bytes, is seen)."""
+    def files(self, after_id: int, limit: int) -> list[tuple[int, str, str, int]]:
+        """Rows of which only the file is to be looked at: (id, container, NAS path, size in bytes)."""
         return objects.files(self._database, after_id, limit)
 
-    def count_seen(self, containers: Sequence[str]) -> int:
-        """Rows whose object is listed as it was when it was proven."""
-        return objects.count_seen(self._database, containers)
+    def count_proven(self, containers: Sequence[str]) -> int:
+        """Rows that are proven and right in every place; of *containers* only, where any is named."""
+        return objects.count_proven(self._database, containers)
 
     def add_objects(self, seen: Sequence[tuple[str, int, str]]) -> None:
         """Write objects that an inventory shows: (key, size in bytes, ETag)."""
@@ -333,7 +333,7 @@ class Catalog(ManifestVerbs):
 
     def unaccounted(self) -> str:
         """Say what does not add up between what was listed and what became of it; "" when all does."""
-        return sums.unaccounted(self._database)
+        return balances.unaccounted(self._database)
 
     def moving(self, containers: Sequence[str]) -> int:
         """How many blobs of these containers are not skipped."""

@@ -24,31 +24,32 @@ FROM sync JOIN objects ON key = coalesce(s3_key, container || '/' || blob) AND o
 _MAYBE_BY_ETAG = f"""
 SELECT id, objects.etag, md5 {_JOINED}
 WHERE id > ? AND s3_status = 1 AND proven IS NOT 1 AND s3_check IS NULL AND md5 IS NOT NULL
-    AND length(objects.etag) = 32 AND objects.checksum IS NULL
+    AND length(objects.etag) = 32 AND objects.checksum IS NULL AND uploaded_at_utc <= ?
 ORDER BY id LIMIT ?
 """
-_PROVEN_BY_ETAG = "UPDATE sync SET checked_at_utc = ?, proven = 1, s3_etag = ? WHERE id = ?"
+_PROVEN_BY_ETAG = "UPDATE sync SET checked_at_utc = ?, proven = 1, proven_etag = ? WHERE id = ?"
 _SAID_BY_ETAG = """
 INSERT INTO evidence (sync_id, blob_etag, place, algorithm, value, size_bytes, etag, at_utc, how)
-SELECT id, etag, 's3', 'MD5', ?, size_bytes, ?, ?, 'its ETag in a listing of the bucket is the MD5 of its bytes'
+SELECT id, etag, 's3', 'MD5', ?, size_bytes, ?, ?, 'its ETag in ' || ? || ' of the bucket is the MD5 of its bytes'
 FROM sync WHERE id = ?
 """
 
 # The bucket shows the very object that was proven before, and no report has told anything about it since.
 SEEN = """
-coalesce(s3_status = 1 AND proven = 1 AND objects.etag = s3_etag AND s3_etag <> '' AND s3_check IS NULL
+coalesce(s3_status = 1 AND proven = 1 AND objects.etag = proven_etag AND s3_check IS NULL
     AND objects.checksum IS NULL, 0)
 """
 # What a check asks no more about than whether the file is there; `work.everything` has the other rows.
 _FILES = f"""
-SELECT id, container, coalesce(nas_path, sync.s3_key, container || '/' || blob), sync.size_bytes, s3_status = 1
+SELECT id, container, coalesce(nas_path, sync.s3_key, container || '/' || blob), sync.size_bytes
 FROM sync LEFT JOIN objects
     ON key = coalesce(s3_key, container || '/' || blob) AND objects.size_bytes = sync.size_bytes AND s3_status = 1
 WHERE id > ? AND azure_status = 1 AND nas_check IS NULL AND (s3_status <> 1 OR {SEEN}) ORDER BY id LIMIT ?
 """  # noqa: S608 - of the constants here, as the next
-_COUNT_SEEN = f"""
-SELECT count(*) {_JOINED} WHERE {SEEN} AND (container IN (SELECT value FROM json_each(?)) OR ?)
-"""  # noqa: S608
+_COUNT_PROVEN = """
+SELECT count(*) FROM sync WHERE azure_status = 1 AND s3_status = 1 AND skip_reason IS NULL AND proven = 1
+    AND nas_check IS NULL AND s3_check IS NULL AND (?2 OR container IN (SELECT value FROM json_each(?1)))
+"""
 _TELL_PLAIN = "UPDATE objects SET checksum = ? WHERE key = ? AND etag = ?"
 _TELL = """
 UPDATE objects SET checksum = ?5 WHERE key IN (?1, ?2, ?3) AND etag = ?4
@@ -57,7 +58,7 @@ UPDATE objects SET checksum = ?5 WHERE key IN (?1, ?2, ?3) AND etag = ?4
 
 # No container's name has a slash, so the key of a usual place says which row it is of; of other places there are few.
 _STRANGERS = """
-SELECT key FROM objects WHERE key NOT IN (SELECT s3_key FROM sync WHERE s3_key IS NOT NULL) AND NOT EXISTS (
+SELECT key FROM objects WHERE NOT EXISTS (SELECT 1 FROM sync WHERE s3_key = key) AND NOT EXISTS (
     SELECT 1 FROM sync WHERE s3_key IS NULL
         AND container = substr(key, 1, instr(key, '/') - 1) AND blob = substr(key, instr(key, '/') + 1)
 ) ORDER BY key
@@ -129,26 +130,28 @@ def unproven(database: Database) -> Iterator[tuple[str, str]]:
     return ((key, version) for key, version in database.each(_UNPROVEN))
 
 
-def prove_by_etag(database: Database, after_id: int, at: str) -> int:
+def prove_by_etag(database: Database, after_id: int, shown_utc: str, what: str) -> int:
     """Prove rows behind *after_id* whose object is listed with the blob's MD5 for an ETag; the last id, 0 at the end.
 
     An ETag is no checksum until it is one: S3 gives the MD5 of the bytes to an object that came in one piece (encrypted
     with keys of its own, if at all; Source: Amazon S3 API, "Object", read 2026-11-25), and some other word to others.
     A word of 128 bits that is just our MD5 is that MD5. One that is not says nothing.
+
+    *what* showed the bucket as it was at *shown_utc*: an object that was uploaded since is another one.
     """
-    found = database.rows(_MAYBE_BY_ETAG, (after_id, ROWS_AT_ONCE))
+    found = database.rows(_MAYBE_BY_ETAG, (after_id, shown_utc, ROWS_AT_ONCE))
     proven = [(row_id, etag, md5) for row_id, etag, md5 in found if b64decode(md5).hex() == etag]
-    database.many(_PROVEN_BY_ETAG, [(at, etag, row_id) for row_id, etag, _ in proven])
-    database.many(_SAID_BY_ETAG, [(md5, etag, at, row_id) for row_id, etag, md5 in proven])
+    database.many(_PROVEN_BY_ETAG, [(shown_utc, etag, row_id) for row_id, etag, _ in proven])
+    database.many(_SAID_BY_ETAG, [(md5, etag, shown_utc, what, row_id) for row_id, etag, md5 in proven])
     return found[-1][0] if found else 0
 
 
-def files(database: Database, after_id: int, limit: int) -> list[tuple[int, str, str, int, bool]]:
-    """Rows of which no object is to be asked for: (id, container, NAS path, size in bytes, is its object seen)."""
+def files(database: Database, after_id: int, limit: int) -> list[tuple[int, str, str, int]]:
+    """Rows of which no object is to be asked for: (id, container, NAS path, size in bytes)."""
     return database.rows(_FILES, (after_id, limit))
 
 
-def count_seen(database: Database, containers: Sequence[str]) -> int:
-    """Rows whose object is listed as it was when it was proven; of *containers* only, where any is named."""
-    found = database.row(_COUNT_SEEN, (json.dumps(list(containers)), not containers))
+def count_proven(database: Database, containers: Sequence[str]) -> int:
+    """Rows that are proven and right in every place; of *containers* only, where any is named."""
+    found = database.row(_COUNT_PROVEN, (json.dumps(list(containers)), not containers))
     return found[0] if found else 0

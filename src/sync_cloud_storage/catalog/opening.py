@@ -158,9 +158,7 @@ def set_aside(path: Path, now: Callable[[], datetime], host: str) -> Path | None
     Raises:
         CatalogBusy, EnvironmentFault: As `forget`.
     """
-    if path.exists():
-        return forget(path, now, host)
-    if not Path(f"{path}-wal").exists():
+    if not path.exists() and not Path(f"{path}-wal").exists():
         return None
     lock = Lock(path, host, utc_text(now()))
     try:

@@ -13,6 +13,7 @@ from sync_cloud_storage.catalog.counting import DOWNLOAD, UPLOAD, counted, stepp
 from sync_cloud_storage.catalog.state import sentence
 from sync_cloud_storage.catalog.work import FILE, OBJECT
 from sync_cloud_storage.model import (
+    COMPUTED,
     Checked,
     Downloaded,
     Failed,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _DOWNLOADED = """
 UPDATE sync SET azure_status = 1, azure_error = NULL, refused = NULL,
     s3_status = CASE WHEN crc64nvme <> ?1 THEN 0 ELSE s3_status END,
+    proven = CASE WHEN crc64nvme <> ?1 THEN NULL ELSE proven END,
     crc64nvme = ?1, md5 = ?2, attested = ?3, downloaded_at_utc = ?4, written = coalesce(written, 0) | 1
 WHERE id = ?5 AND etag = ?6
 """
@@ -43,7 +45,8 @@ WHERE id = ?5 AND etag = ?6
 # row that stays pending would be handed out for ever.
 _UPLOADED = """
 UPDATE sync SET s3_status = 1, s3_error = NULL, s3_etag = ?, s3_checksum = nullif(?2, ''),
-    s3_version_id = ?, uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2
+    s3_version_id = ?, uploaded_at_utc = ?, s3_upload_id = NULL, written = coalesce(written, 0) | 2,
+    proven = NULL, proven_etag = NULL
 WHERE id = ? AND etag = ? AND azure_status = 1 AND (?2 = '' OR ?2 = crc64nvme)
 """
 
@@ -76,16 +79,26 @@ UPDATE sync SET azure_status = 0, azure_error = ?1, updated_at = ?2
 WHERE id = ?3 AND azure_status = 1 AND s3_status <> 1 AND (?4 = '' OR etag = ?4)
 """
 
-# The ETag of the object that was proven: a listing that shows it again shows that object. A check of the file
-# alone takes nothing from what is known of the object.
+# Where the object was not asked about, nothing is taken from what is known of it. And a weaker word does not take back
+# a stronger one: that bytes are wrong is found by reading them, or by a checksum that was computed of them; a length
+# that is right, or what the endpoint once heard when they arrived, says nothing against that.
 _CHECKED = """
-UPDATE sync SET checked_at_utc = ?1, proven = CASE WHEN ?7 THEN proven ELSE ?2 END,
-    s3_etag = coalesce(nullif(?6, ''), s3_etag),
-    nas_check = CASE WHEN ?3 IS NULL OR azure_status <> 1 THEN nas_check ELSE nullif(?3, '') END,
-    s3_check = CASE WHEN ?4 IS NULL OR s3_status <> 1 THEN s3_check ELSE nullif(?4, '') END
+UPDATE sync SET
+    checked_at_utc = CASE WHEN ?7 AND ?4 IS NOT NULL THEN ?1 ELSE checked_at_utc END,
+    proven = CASE WHEN NOT ?7 THEN proven WHEN ?9 THEN NULL ELSE ?2 END,
+    proven_etag = CASE WHEN ?7 AND ?2 AND NOT ?9 THEN nullif(?6, '') ELSE proven_etag END,
+    nas_check = CASE WHEN ?3 IS NULL OR azure_status <> 1 OR (?3 = '' AND nas_check LIKE 'NAS-ROT:%' AND NOT ?8)
+        THEN nas_check ELSE nullif(?3, '') END,
+    s3_check = CASE WHEN ?4 IS NULL OR s3_status <> 1 OR ?9 THEN s3_check ELSE nullif(?4, '') END
 WHERE id = ?5
 """
-
+# An object of which it was found, by reading or computing, that its bytes are other ones, and that is still the same.
+_WRONG = "SELECT id FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND s3_check LIKE 'S3-DIGEST:%'"
+_KNOWN_WRONG = """
+SELECT 1 FROM sync JOIN evidence ON sync_id = sync.id AND blob_etag IS sync.etag AND place = 's3'
+    AND algorithm = 'CRC64NVME' AND evidence.etag = ? AND value <> crc64nvme
+WHERE sync.id = ?
+"""
 
 _AGAIN = """
 UPDATE sync SET azure_status = 0, azure_error = nas_check, nas_check = NULL, updated_at = ?
@@ -97,7 +110,7 @@ WHERE id = ? AND nas_check IS NOT NULL AND gone_at_utc IS NOT NULL
 """
 
 # Said once and again it is one thing that is known; said of bytes that are not as they should be, each time counts.
-_PROVEN = "SELECT id FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND proven = 1"
+_PROVEN = "SELECT id, proven_etag FROM sync WHERE id IN (SELECT value FROM json_each(?)) AND proven = 1"
 _EVIDENCE = """
 INSERT INTO evidence (sync_id, blob_etag, place, algorithm, value, size_bytes, etag, at_utc, how)
 SELECT id, etag, ?, ?, ?, ?, nullif(?, ''), ?, ? FROM sync WHERE id = ?
@@ -173,23 +186,32 @@ def _opened(database: Database, group: Sequence[UploadOpened], _: str) -> int:
 
 
 def _checked(database: Database, group: Sequence[Checked], at: str) -> int:
-    known = {row_id for (row_id,) in database.rows(_PROVEN, (json.dumps(_ids(group)),))}
+    known = dict(database.rows(_PROVEN, (json.dumps(_ids(group)),)))
     said = [
         (place, algorithm, value, size_bytes, etag, at, how, one.id)
         for one in group
-        if one.id not in known or one.nas or one.s3
+        if one.nas or one.s3 or (one.asked and known.get(one.id) != one.s3_etag)
         for place, algorithm, value, size_bytes, etag, how in one.evidence
     ]
-    database.many(_EVIDENCE, said)
+    wrong = {row_id for (row_id,) in database.rows(_WRONG, (json.dumps(_ids(group)),))}
     changed = database.many(
         _CHECKED,
-        [
-            (at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag if one.proven else "", one.fetch_again)
-            for one in group
-        ],
+        [(*_checked_values(one, at), one.id in wrong and _is_known_wrong(database, one)) for one in group],
     )
+    database.many(_EVIDENCE, said)
     _fetch_again(database, [one.id for one in group if one.fetch_again and one.nas], at)
     return changed
+
+
+def _checked_values(one: Checked, at: str) -> tuple[Any, ...]:
+    was_read = any(said.place == "nas" and said.algorithm != "size" for said in one.evidence)
+    return at, one.proven or None, one.nas, one.s3, one.id, one.s3_etag, one.asked, was_read
+
+
+def _is_known_wrong(database: Database, one: Checked) -> bool:
+    """Whether what was found wrong before is still that object, and nobody has computed its checksum since."""
+    computed = any(said.place == "s3" and said.how in COMPUTED for said in one.evidence)
+    return one.s3 == "" and not computed and database.row(_KNOWN_WRONG, (one.s3_etag, one.id)) is not None
 
 
 def _fetch_again(database: Database, ids: Sequence[int], at: str) -> None:

@@ -38,30 +38,6 @@ def container_counts(database: Database) -> tuple[tuple[ContainerStatus, int], .
     return tuple((ContainerStatus(status), count) for status, count in found)
 
 
-_LISTED = "SELECT coalesce(sum(blobs), 0), coalesce(sum(bytes), 0) FROM containers"
-_OFF = """
-SELECT name, blobs, bytes, count(sync.id), coalesce(sum(size_bytes), 0)
-FROM containers LEFT JOIN sync ON container = name
-GROUP BY name HAVING count(sync.id) <> blobs OR coalesce(sum(size_bytes), 0) <> bytes LIMIT 1
-"""
-
-
-def unaccounted(database: Database) -> str:
-    """Hold what the listings of all containers counted against the running sums of what became of it; "" if they agree.
-
-    Each is kept by another part of the program, so that a blob that one of them loses shows in the other.
-    """
-    listed, found = database.row(_LISTED), totals(database)
-    if listed == (found.blobs, found.bytes):
-        return ""
-    text = f"COUNTS-DIFFER: {found.blobs:,} blobs are accounted for ({found.bytes:,} bytes), "
-    text += "{:,} were listed ({:,} bytes)".format(*(listed or (0, 0)))
-    off = database.row(_OFF)
-    return (
-        f"{text}; in container '{off[0]}' {off[1]:,} were listed, and there are {off[3]:,} rows." if off else f"{text}."
-    )
-
-
 def moving(database: Database, containers: Sequence[str]) -> int:
     """How many blobs of these containers are not skipped. Reads their rows."""
     found = database.row(

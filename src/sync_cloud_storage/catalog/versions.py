@@ -33,7 +33,7 @@ UPDATE sync SET size_bytes = ?, etag = ?, last_modified = ?, content_md5 = nulli
     s3_status = 0, s3_error = NULL, crc64nvme = NULL, md5 = NULL, attested = NULL, downloaded_at_utc = NULL,
     s3_etag = NULL, s3_checksum = NULL, s3_version_id = NULL, uploaded_at_utc = NULL, attempts = NULL,
     gone_at_utc = NULL, s3_upload_id = CASE WHEN s3_upload_id IS NOT NULL THEN '?' END,
-    checked_at_utc = NULL, proven = NULL, nas_check = NULL, s3_check = NULL, updated_at = ?
+    checked_at_utc = NULL, proven = NULL, proven_etag = NULL, nas_check = NULL, s3_check = NULL, updated_at = ?
 WHERE id = ?
 """
 

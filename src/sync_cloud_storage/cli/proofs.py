@@ -17,23 +17,41 @@ if TYPE_CHECKING:
     from sync_cloud_storage.cli.verbs import MigrationFace
     from sync_cloud_storage.console import Console
 
+_FORMS = ("csv", "jsonl", "html", "certificate")
+
 # What makes and reads the files is imported when a verb runs: `scs --help` does without.
 
 
-def _report(csv: str | None, jsonl: str | None, html: str | None, certificate: str | None, **options: Any) -> int:
+def _report(batch_manifest: str | None, **options: Any) -> int:
+    named = [Path(file) if (file := options[name]) is not None else None for name in _FORMS]
+    if batch_manifest and any(named):
+        text = "scs report --batch-manifest writes that file and nothing else."
+        raise UsageFault("USAGE", text, "Give the others to a scs report of their own.")
+
     def act(migration: MigrationFace, console: Console) -> int:
         from sync_cloud_storage import report  # noqa: PLC0415
         from sync_cloud_storage.ledger import Halted  # noqa: PLC0415
 
-        files = report.Files(*(Path(file) if file is not None else None for file in (csv, jsonl, html, certificate)))
+        if batch_manifest:
+            return _batch_manifest(migration, console, Path(batch_manifest))
         try:
             with migration.report() as ledger:
-                done = report.write(ledger, files)
+                done = report.write(ledger, report.Files(*named))
         except Halted as halted:
             return console.halted(halted.signal_name)
         return console.report(done.whole, done.files, done.statement, done.public_key)
 
     return start(options, act)
+
+
+def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
+    count = migration.batch_manifest(file)
+    objects = "1 object" if count == 1 else f"{count:,} objects"
+    said = f"{file} names {objects}, for a job Compute checksum with CRC64NVME (S3 Batch Operations). "
+    said += "What it reports is taken in by scs xcheck --checksums."
+    none = "Every object is proven, so there is nothing to compute; no file was written."
+    console.done(said if count else none, {"file": str(file) if count else None, "objects": count})
+    return 0
 
 
 def _verify_certificate(file: str, key: str | None, catalog: str | None, blob: str | None, **options: Any) -> int:
@@ -76,6 +94,7 @@ PROOFS = (
                 "scs report --certificate certificate.jsonl",
                 "To be kept: signed, and what is not proven by name.",
             ),
+            ("scs report --batch-manifest job.csv", "What S3 is to compute the checksums of."),
         ],
         exit_codes=(0, 1, 2, 3, 5, 130, 143),
         params=[
@@ -83,6 +102,11 @@ PROOFS = (
             click.Option(["--jsonl"], metavar="FILE", help="Every blob as one JSON object, exact."),
             click.Option(["--html"], metavar="FILE", help="One page for people; needs no network."),
             click.Option(["--certificate"], metavar="FILE", help="What is so, signed with the key that scs init made."),
+            click.Option(
+                ["--batch-manifest"],
+                metavar="FILE",
+                help="Only write the manifest of such a job, for what is not proven.",
+            ),
         ],
     ),
     Verb(

@@ -17,8 +17,8 @@ EXIT_CODES = {
     1: "finished, but some blobs failed or are not proven",
     2: "usage or settings; nothing was started",
     3: "the environment: access, NAS, catalog; nothing is marked failed for it",
-    4: "another run holds the catalog",
-    5: "a check found a mismatch",
+    4: "another run holds the catalog, or the NAS",
+    5: "a check found a mismatch, or sums do not add up",
     130: "stopped by Ctrl-C; the same command goes on from there",
     143: "stopped by SIGTERM; likewise",
 }

@@ -103,7 +103,7 @@ def _run(retry_failed: bool, watch: str | None, containers: tuple[str, ...], **o
     return start(options, act)
 
 
-def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None, **options: Any) -> int:  # noqa: FBT001
+def _xcheck(deep: bool, containers: tuple[str, ...], **options: Any) -> int:  # noqa: FBT001
     from pathlib import Path  # noqa: PLC0415
 
     inventory = Path(options["inventory"]) if options["inventory"] else None
@@ -111,19 +111,14 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
 
     if options["nas"] and options["s3"]:
         raise UsageFault("USAGE", "scs xcheck --nas asks no cloud, --s3 looks at no file.", "Without both: all.")
-    if options["nas"] and (batch_manifest or inventory or checksums):
-        text = "scs xcheck --nas looks at files only, so it takes nothing in from S3 and writes nothing for it."
+    if options["nas"] and (inventory or checksums):
+        text = "scs xcheck --nas looks at files only, so it takes nothing in from S3."
         raise UsageFault("USAGE", text, "Give one of them at a time.")
     part, parts = slice_of(options["piece"], nas=options["nas"])
-    if batch_manifest and (inventory or checksums or deep):
-        text = "scs xcheck --batch-manifest only writes that file; it checks nothing and takes nothing in."
-        raise UsageFault("USAGE", text, "Give one of them at a time.")
 
     def act(migration: MigrationFace, console: Console) -> int:
         if options["nas"]:
             return console.outcome(migration.scrub(part=part, parts=parts, containers=containers))
-        if batch_manifest:
-            return _batch_manifest(migration, console, Path(batch_manifest))
         return console.outcome(
             migration.xcheck(
                 deep=deep, containers=containers, nas=not options["s3"], inventory=inventory, checksums=checksums
@@ -135,16 +130,6 @@ def _xcheck(deep: bool, containers: tuple[str, ...], batch_manifest: str | None,
 
 def _rebuild(**options: Any) -> int:
     return start(options, lambda migration, console: console.outcome(migration.rebuild()))
-
-
-def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
-    count = migration.batch_manifest(file)
-    objects = "1 object" if count == 1 else f"{count:,} objects"
-    said = f"{file} names {objects}, for a job Compute checksum with CRC64NVME (S3 Batch Operations). "
-    said += "What it reports is taken in by scs xcheck --checksums."
-    none = "Every object is proven, so there is nothing to compute; no file was written."
-    console.done(said if count else none, {"file": str(file) if count else None, "objects": count})
-    return 0
 
 
 def _status(**options: Any) -> int:
@@ -254,7 +239,6 @@ _VERBS = (
             ("scs xcheck --deep", "Reads every file on the NAS again."),
             ("scs xcheck --nas --slice 3/10", "Reads the third tenth of the files again, and asks neither cloud."),
             ("scs xcheck --inventory in/manifest.json", "The bucket as an S3 Inventory showed it, without a listing."),
-            ("scs xcheck --batch-manifest job.csv", "What S3 is to compute the checksums of; checks nothing."),
             ("scs xcheck --checksums job/manifest.json", "With the checksums that S3 has computed."),
         ],
         exit_codes=(0, 1, 2, 3, 4, 5, 130, 143),
@@ -263,7 +247,7 @@ _VERBS = (
             click.Option(
                 ["--nas"],
                 is_flag=True,
-                help="Only that, without asking Azure or S3; the next run downloads again what is not as it was.",
+                help="Only read the files again, without Azure and S3; the next run fetches what is not as it was.",
             ),
             click.Option(["--s3"], is_flag=True, help="Only what is in S3, without looking at files; needs no NAS."),
             click.Option(
@@ -275,11 +259,6 @@ _VERBS = (
                 metavar="REPORT",
                 multiple=True,
                 help="Completion report of a job Compute checksum, copied here; may be given more than once.",
-            ),
-            click.Option(
-                ["--batch-manifest"],
-                metavar="FILE",
-                help="Only write the manifest of such a job, for what is not proven.",
             ),
         ],
         shared=("container", "media-folder", *_SPEED),

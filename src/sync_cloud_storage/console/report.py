@@ -10,6 +10,7 @@ from sync_cloud_storage import units
 from sync_cloud_storage.model import ContainerStatus
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.safe import safe
+from sync_cloud_storage.ways import way_out
 
 if TYPE_CHECKING:
     from sync_cloud_storage.model import Problem, Totals
@@ -36,9 +37,11 @@ def outcome_lines(outcome: Outcome) -> list[Text]:
     lines.append(_equation(outcome.totals))
     if outcome.unaccounted:
         lines.append(Text(safe(outcome.unaccounted), style="bold red"))
+        lines.append(Text(f"  {way_out('COUNTS-DIFFER')}", style="dim"))
     if outcome.mismatches:
         differ = "differs" if outcome.mismatches == 1 else "differ"
-        lines.append(Text(f"{_blobs(outcome.mismatches)} {differ} from what the catalog says.", style="bold red"))
+        said = f"{_blobs(outcome.mismatches)} {differ} from what the catalog says."
+        lines.append(Text.assemble((said, "bold red"), " Mend them: scs run --retry-failed"))
     verb = outcome.verb if outcome.verb in {"download", "upload"} else "run"
     return [*lines, *_failures(outcome.totals, verb), *_problems(outcome.problems)]
 
@@ -52,6 +55,7 @@ def status_lines(status: StatusReport, width: int) -> list[Text]:
         ("only on the NAS", totals.downloaded, units.print_bytes(totals.downloaded_bytes)),
         ("to download", totals.pending, units.print_bytes(totals.pending_bytes)),
         ("failed", totals.failed, ""),
+        ("found wrong by a check", totals.mismatched, ""),
         ("skipped", totals.skipped, ""),
         ("gone at the source", totals.gone, ""),
     ]

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from sync_cloud_storage.model.codes import Attest, BlobStatus, ContainerStatus, Leg
 from sync_cloud_storage.model.results import (
+    ASKED,
+    COMPUTED,
+    READ,
+    TOLD,
     BlobsPage,
     Checked,
     ContainerFailed,
@@ -44,6 +48,10 @@ from sync_cloud_storage.model.tasks import (
 from sync_cloud_storage.model.views import PageOutcome, Problem, Totals
 
 __all__ = [
+    "ASKED",
+    "COMPUTED",
+    "READ",
+    "TOLD",
     "Attest",
     "Blob",
     "BlobStatus",

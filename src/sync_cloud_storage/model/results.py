@@ -148,6 +148,12 @@ class Gone(NamedTuple):
     etag: str = ""
 
 
+ASKED = "the endpoint was asked for it (HeadObject)"
+TOLD = "a report of S3 Batch Operations told it"
+READ = "all of its bytes were read"
+COMPUTED = frozenset({TOLD, READ})  # of the bytes as they lie there; the first is what was said when they arrived
+
+
 class Evidence(NamedTuple):
     """What one place said about the bytes of a blob: a row of the table of that name, but for its time.
 
@@ -168,7 +174,8 @@ class Checked(NamedTuple):
 
     `proven`: the object's own checksum, or its bytes, are those of the download; a size that agrees is no proof.
     `trouble`: why one of the two could not be asked, which says nothing about it. `s3_etag`: of the object that was
-    looked at, "" where it was not. `fetch_again` is the task's.
+    looked at, "" where it was not. `fetch_again` is the task's. `asked`: somebody was asked about the object, or a
+    report told of it; it was not merely seen in a listing, or left alone.
     """
 
     id: int
@@ -179,13 +186,13 @@ class Checked(NamedTuple):
     s3_etag: str = ""
     evidence: tuple[Evidence, ...] = ()
     fetch_again: bool = False
+    asked: bool = True
 
 
 class FilesSeen(NamedTuple):
-    """What came of `Files`: how many rows were looked at, how many of them are proven, and those that are not right."""
+    """What came of `Files`: how many files were looked at, and those that are not right."""
 
-    rows: int
-    proven: int
+    files: int
     wrong: tuple[Checked, ...]
 
 

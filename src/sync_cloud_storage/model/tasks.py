@@ -113,22 +113,19 @@ class Check(NamedTuple):
 
 
 class Files(NamedTuple):
-    """See whether the files of some rows are there, with their sizes: packed rows of (id, path, size, is seen).
-
-    *is seen*: a listing of the bucket shows the object that was proven before.
-    """
+    """See whether the files of some rows are there, with their sizes: packed rows of (id, path, size in bytes)."""
 
     packed: bytes
     file_count: int
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, str, int, bool]]) -> Files:
+    def of(cls, rows: Sequence[tuple[int, str, int]]) -> Files:
         """A task for these."""
         return cls(marshal.dumps(list(rows)), len(rows))
 
-    def listed(self) -> list[tuple[int, str, int, bool]]:
+    def listed(self) -> list[tuple[int, str, int]]:
         """Its rows."""
-        rows: list[tuple[int, str, int, bool]] = marshal.loads(self.packed)  # noqa: S302 - from our own process
+        rows: list[tuple[int, str, int]] = marshal.loads(self.packed)  # noqa: S302 - from our own process
         return rows
 
 

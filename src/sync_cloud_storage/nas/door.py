@@ -238,15 +238,15 @@ class Nas:
             raise as_environment(error, self._scratch.path, self._root_fd) from error
         return swept
 
-    def manifest(self, began_utc: str) -> ManifestWriter:
-        """A new manifest, for a run that began then; it is made when something is added."""
-        return ManifestWriter(self.root, self._root_fd, began_utc)
+    def manifest(self, began_utc: str, account: str = "") -> ManifestWriter:
+        """A new manifest of an account, for a run that began then; it is made when something is added."""
+        return ManifestWriter(self.root, self._root_fd, began_utc, account)
 
     # ------------------------------------------------------------------------------------------------------- reading
 
-    def manifests(self) -> Iterator[Entry]:
-        """What all manifests say, the oldest first."""
-        return read_manifests(self.root, self._root_fd)
+    def manifests(self, account: str = "") -> Iterator[Entry]:
+        """What all manifests of an account say, the oldest first."""
+        return read_manifests(self.root, self._root_fd, account)
 
     def size_of(self, nas_path: str) -> int | None:
         """Bytes of the file at *nas_path*; None when there is none.

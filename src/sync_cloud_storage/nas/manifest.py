@@ -1,8 +1,9 @@
 """Manifests in `.scs/manifest/`: what was downloaded, written beside the data, so that a lost catalog can be rebuilt.
 
-One file for each run that downloads, named by its start, never changed afterwards. A line is a JSON object and tells of
-one blob whose bytes are durable at their place. Lines are only ever added; whoever reads believes none that is not
-whole, so a torn end does no harm.
+One file for each run that downloads, named by its start, never changed afterwards. Its first line says of which account
+it speaks: two catalogs may share a NAS, and what one brought is not the other's. Each further line is a JSON object and
+tells of one blob whose bytes are durable at their place. Lines are only ever added; whoever reads believes none that is
+not whole, so a torn end does no harm.
 """
 
 from __future__ import annotations
@@ -55,11 +56,13 @@ class ManifestWriter:
         root: For sentences.
         root_fd: The NAS.
         began_utc: `2026-11-23T03:18:30Z`; names the file.
+        account: Whose blobs they are.
     """
 
-    def __init__(self, root: Path, root_fd: int, began_utc: str) -> None:
+    def __init__(self, root: Path, root_fd: int, began_utc: str, account: str) -> None:
         self._path = root / OURS / _FOLDER
         self._root_fd = root_fd
+        self._account = account
         self._stem = re.sub(r"[-:]", "", began_utc)
         self._fd = -1
         self._is_flushed = True
@@ -72,10 +75,12 @@ class ManifestWriter:
         Raises:
             EnvironmentFault: As `faults.py` says, `NAS-FULL` among them.
         """
-        left = memoryview(lines(entries))
+        said = lines(entries)
         try:
-            if left and self._fd < 0:
+            if said and self._fd < 0:
                 self._open()
+                said = head(self._account) + said
+            left = memoryview(said)
             while left:  # a disk that fills up takes what fits, and refuses the next call
                 self._is_flushed = False
                 left = left[os.write(self._fd, left) :]
@@ -154,6 +159,11 @@ class ManifestWriter:
             raise as_environment(failure, self._path, self._root_fd) from failure
 
 
+def head(account: str) -> bytes:
+    """The first line of a manifest of that account."""
+    return f'{{"scs_manifest":1,"account":{_text(account)}}}\n'.encode()
+
+
 def lines(entries: Iterable[Entry]) -> bytes:
     """*entries* as they stand in a manifest: ASCII, so that a cut never goes through a character."""
     found = []
@@ -165,8 +175,8 @@ def lines(entries: Iterable[Entry]) -> bytes:
     return "".join(found).encode()
 
 
-def read_manifests(root: Path, root_fd: int) -> Iterator[Entry]:
-    """All entries of all manifests, oldest first. What is not ours or not whole is passed over.
+def read_manifests(root: Path, root_fd: int, account: str) -> Iterator[Entry]:
+    """All entries of all manifests of an account, oldest first. What is not ours or not whole is passed over.
 
     Raises:
         EnvironmentFault: A manifest, or the folder, cannot be read.
@@ -178,15 +188,18 @@ def read_manifests(root: Path, root_fd: int) -> Iterator[Entry]:
             stack.callback(let_close, ours)
             folder = enter(_FOLDER.encode(), ours, make=False)
             stack.callback(let_close, folder)
-            with os.scandir(folder) as found:
-                names = sorted(one.name for one in found if _NAME.fullmatch(one.name))
+            with os.scandir(folder) as there:
+                names = sorted(one.name for one in there if _NAME.fullmatch(one.name))
         except FileNotFoundError:
             return
         except OSError as error:
             raise as_environment(error, path, root_fd) from error
         for name in names:
             try:
-                for line in _lines_of(name, folder):
+                found = _lines_of(name, folder)
+                if next(found, b"") + b"\n" != head(account):
+                    continue
+                for line in found:
                     if (entry := parsed(line)) is not None:
                         yield entry
             except OSError as error:

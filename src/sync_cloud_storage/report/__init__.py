@@ -60,6 +60,9 @@ def write(ledger: Ledger, files: Files) -> Written:
     if len(set(map(os.path.realpath, files.wanted()))) < len(files.wanted()):
         raise UsageFault("REPORT-FILE", "Two reports are to go into one file.", "Name a file for each.")
     with ExitStack() as stack:
+        if files.certificate and os.path.lexists(files.certificate):
+            text = f"{files.certificate} is there already, and may be a certificate that was given to somebody."
+            raise UsageFault("REPORT-FILE", text, "Name a new file.")
         opened = {file: stack.enter_context(OutFile(file, ledger.kept_files())) for file in files.wanted()}
         root = certificate.Root()
         sinks = _sinks(files, opened, root)

@@ -176,7 +176,9 @@ class _Reading:
             raise _broken("it has less than two lines") from None
         made_by = document.get("scs_certificate")
         if isinstance(made_by, int) and made_by > FORMAT:
-            raise _broken(f"its format is version {made_by}, and this version of scs knows {FORMAT}")
+            raise _broken(
+                f"its format is version {made_by}, and this version of scs knows {FORMAT}; a newer one may know it"
+            )
         _require_form(document, _STATEMENT, 1)
         return document
 

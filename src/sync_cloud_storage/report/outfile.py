@@ -84,7 +84,7 @@ class OutFile:
         except OSError as error:
             raise self._cannot(error) from None
         if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a link, a device or a pipe"
             raise UsageFault("REPORT-FILE", f"{self._shown} is {what}.", "Name a file that may be written.")
         for other in kept:
             with suppress(OSError):

@@ -50,7 +50,7 @@ def files_measured(bench: Bench, dice: random.Random) -> list[Outcome]:
     if dice.random() < 0.5:
         found = bench.together(bench.checker, [_file(thing) for thing in things], bench.target)
     else:
-        rows = [(thing.id, thing.name, len(thing.data), False) for thing in things]
+        rows = [(thing.id, thing.name, len(thing.data)) for thing in things]
         seen = bench.told(bench.checker.files(Files.of(rows)), bench.target)
         wrong = {one.id: one for one in seen.wrong}
         found = [wrong.get(thing.id, Checked(thing.id, "", None)) for thing in things]
@@ -140,7 +140,7 @@ def listing(bench: Bench, dice: random.Random) -> list[Outcome]:
         rows.append(f"<Contents><Key>{key}</Key><ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size></Contents>")
     _show(bench, rows)
     bench.catalog.prove_by_etag(0)
-    believed = {row_id - 1 for row_id, _, _, _, is_seen in bench.catalog.files(0, LISTED) if is_seen}
+    believed = {row_id - 1 for row_id, *_ in bench.catalog.files(0, LISTED)}  # of the others the object is asked for
     missed = [
         f"row {number} is proven: {number in believed}" if (number in believed) == bool(kind) else ""
         for number, kind in enumerate(chosen, first)

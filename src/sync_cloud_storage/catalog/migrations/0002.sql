@@ -2,6 +2,10 @@
 
 ALTER TABLE sync ADD COLUMN attested INTEGER;   -- 1: the source's own CRC64 of every range agreed with ours
 ALTER TABLE superseded ADD COLUMN attested INTEGER;
+ALTER TABLE sync ADD COLUMN proven_etag TEXT;   -- of the object that was proven: a listing that shows it shows that object
+-- Schema 1 kept no evidence of what it called proven: each of these objects is asked once more.
+UPDATE sync SET proven = NULL WHERE proven IS NOT NULL;
+CREATE INDEX sync_keys ON sync (s3_key) WHERE s3_key IS NOT NULL;
 
 -- What somebody said about the bytes of one version of a blob, in one place, at one time. Only ever added to: what was
 -- learnt on the usual way stands in `sync` (and in `superseded`, once the blob changed), the rest here.
@@ -92,7 +96,7 @@ SELECT id, etag, 'azure', 'CRC64NVME', crc64nvme, size_bytes, etag, downloaded_a
     FROM sync WHERE attested = 1 AND crc64nvme IS NOT NULL
 UNION ALL
 SELECT id, etag, 's3', 'CRC64NVME', s3_checksum, size_bytes, s3_etag, uploaded_at_utc,
-    'S3 named it when the object arrived'
+    'named by the endpoint when the object arrived, or was found there'
     FROM sync WHERE s3_checksum IS NOT NULL AND uploaded_at_utc IS NOT NULL
 UNION ALL
 SELECT sync_id, etag, 'nas', 'CRC64NVME', crc64nvme, size_bytes, NULL, downloaded_at_utc, 'hashed on its way to the NAS'
@@ -106,5 +110,5 @@ SELECT sync_id, etag, 'azure', 'CRC64NVME', crc64nvme, size_bytes, etag, downloa
     FROM superseded WHERE attested = 1 AND crc64nvme IS NOT NULL
 UNION ALL
 SELECT sync_id, etag, 's3', 'CRC64NVME', s3_checksum, size_bytes, s3_etag, uploaded_at_utc,
-    'S3 named it when the object arrived'
+    'named by the endpoint when the object arrived, or was found there'
     FROM superseded WHERE s3_checksum IS NOT NULL AND uploaded_at_utc IS NOT NULL;
