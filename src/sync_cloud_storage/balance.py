@@ -231,13 +231,14 @@ class Verdict(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0 it states that all is proven but what is skipped, and the blob asked for is; 1 not so; 5 sums differ."""
+        """0 it states that all is proven but what is skipped, and the blob asked for is, and right; 1 not so; 5 sums differ."""
         statement = self.statement
         if statement["differences"]:
             return 5
         if self.finding is not None:
             stated = self.finding.stated
-            return int(not (self.finding.is_inside and stated is not None and stated["state"] == "proven"))
+            is_right = stated is not None and stated["state"] == "proven" and not (stated["nas_check"] or stated["s3_check"])
+            return int(not (self.finding.is_inside and is_right))
         containers = statement["containers"]
         is_open = containers["to_list"] or containers["failed"] or not containers["known"]
         unproven = sum(found["blobs"] for state, found in statement["states"].items() if state not in SETTLED)

@@ -73,8 +73,8 @@ class Ledger:
         return self._watched(self._catalog.blob_rows())
 
     def exceptions(self) -> Iterator[BlobRow]:
-        """Those that are not proven, in the same order."""
-        return self._watched(self._catalog.blob_rows(unproven=True))
+        """Those that are not proven, or that a check found wrong since, in the same order."""
+        return self._watched(self._catalog.blob_rows(exceptions=True))
 
     def find(self, container: str, blob: str) -> BlobRow | None:
         """One blob, None where there is none of that name."""

@@ -217,6 +217,8 @@ class Migration:
                 return False
             if fault.code != "CATALOG-OLDER":
                 raise
+            if Catalog.is_damaged(file):
+                return False
         raise UsageFault(
             "CATALOG-THERE",
             f"The catalog '{file}' is there and is not damaged, so there is nothing to rebuild.",

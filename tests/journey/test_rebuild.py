@@ -178,6 +178,18 @@ def test_scs_rebuild_of_a_damaged_catalog(desk: Desk, strict: StrictCloud) -> No
 
 
 @pytest.mark.usefixtures("moved")
+def test_scs_rebuild_of_a_damaged_catalog_of_an_older_version(desk: Desk, refused: Refuse) -> None:
+    """It cannot be taken over, so it is rebuilt; one that is all right is not."""
+    with closing(sqlite3.connect(desk.file)) as older:
+        older.execute("PRAGMA user_version = 1")
+    refused("rebuild", code=2, says=["is there and is not damaged"])
+    content = desk.file.read_bytes()
+    desk.file.write_bytes(content[:5000] + b"\xa5" * 3000 + content[8000:])
+    desk.scs("rebuild")
+    assert set(desk.states().values()) == {"uploaded"}
+
+
+@pytest.mark.usefixtures("moved")
 def test_scs_rebuild_where_only_the_wal_is_left(desk: Desk) -> None:
     """What is left of a catalog is kept aside, too: it must not be played into the new one."""
     lose(desk)

@@ -492,6 +492,19 @@ def test_a_gone_blob_keeps_its_copy_or_has_failed(catalog: Catalog, folder: Path
     assert catalog.retry_failed(None) == 0
 
 
+def test_a_blob_that_is_gone_after_its_file_was_found_wrong(catalog: Catalog, folder: Path) -> None:
+    """It has failed, and says both; the object in S3 stays what it is."""
+    listed(catalog, "a")
+    moved(catalog, 1)
+    catalog.settle([Checked(1, "NAS-ROT: Its bytes are others.", None, fetch_again=True, asked=False)])
+    assert states(folder) == {"a": "pending"}
+    catalog.settle([Gone(1, AT)])
+    assert sql(folder, "SELECT state, s3_status FROM blobs") == [("failed", 1)]
+    (problem,) = [one for one in catalog.problems(9) if one.leg == "azure"]
+    assert problem.code == "AZ-404-GONE"
+    assert problem.sentence.endswith("no good copy of it on the NAS. Before that: NAS-ROT: Its bytes are others.")
+
+
 def test_what_is_gone_is_gone_since_it_was_first_missed(catalog: Catalog, folder: Path) -> None:
     """The same answer later changes nothing."""
     listed(catalog, "a")

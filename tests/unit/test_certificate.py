@@ -20,6 +20,7 @@ from sync_cloud_storage import signing
 from sync_cloud_storage.balance import BlobRow, Containers
 from sync_cloud_storage.errors import EnvironmentFault, ScsError
 from sync_cloud_storage.ledger import Halted
+from sync_cloud_storage.model import Checked
 from sync_cloud_storage.report import Files, certificate, checking, write
 from sync_cloud_storage.report.as_jsonl import line
 from sync_cloud_storage.signing import Signer
@@ -129,6 +130,25 @@ def test_everything_that_is_not_proven_is_named(desk: Desk) -> None:
     assert [each["reason"] for each in blobs[4:]] == ["AZ-403", "AZ-404-GONE", "S3-SIZE", "extension .xml"]
     assert blobs[5]["gone_at_utc"]
     assert SECRET.encode() not in desk.data
+
+
+def _rotted(folder: Path) -> Catalog:
+    catalog = finished(folder)
+    catalog.settle([Checked(2, "NAS-ROT: The bytes are others.", None, asked=False)])
+    return catalog
+
+
+def test_what_was_proven_and_is_no_longer_right_is_named(tmp_path: Path) -> None:
+    """A file that rots after its object was proven is in the certificate, and no blob that is in order."""
+    desk = laid(tmp_path, _rotted)
+    assert desk.lines()[0]["mismatched"]["blobs"] == 1
+    (named,) = desk.lines()[1:-1]
+    assert (named["blob"], named["state"], named["nas_check"], named["s3_check"]) == ("b/c", "proven", "NAS-ROT", "")
+    assert desk.check(blob="c/b/c").exit_code == desk.check().exit_code == 1
+    assert desk.check(blob="c/a", catalog=desk.folder / "storage.sqlite").exit_code == 0
+    text = "states 1 mismatched blobs, and names 0"
+    unnamed = [{**desk.lines()[0], "exceptions": {"containers": 0, "blobs": 0}}]
+    assert text in refused(desk, desk.signed_anew(unnamed)).sentence
 
 
 def test_it_is_in_order(desk: Desk) -> None:
@@ -285,6 +305,12 @@ def _edited(lines: list[dict[str, Any]], at: int, **changes: Any) -> list[dict[s
     return [*lines[:at], {**lines[at], **changes}, *lines[at + 1 :]]
 
 
+def _moved_down(levels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    *lower, third, fourth = levels
+    sums = {unit: third[unit] + fourth[unit] for unit in ("blobs", "bytes")}
+    return [*lower, {**third, **sums}, {**fourth, "blobs": 0, "bytes": 0}]
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -302,6 +328,10 @@ def _edited(lines: list[dict[str, Any]], at: int, **changes: Any) -> list[dict[s
         (lambda lines: _edited(lines, 0, differences=-1), "line 1 does not hold"),
         (lambda lines: _edited(lines, 0, scs_certificate=True), "line 1 does not hold"),
         (lambda lines: _edited(lines, 0, listed={"blobs": 12, "bytes": 107}), "the blobs of its states"),
+        (
+            lambda lines: _edited(lines, 0, levels=_moved_down(lines[0]["levels"])),
+            "more blobs as proven than have the highest level",
+        ),
         (lambda lines: _edited(lines, 0, levels=lines[0]["levels"][:4]), "line 1 does not hold"),
         (lambda lines: _edited(lines, 0, levels=[lines[0]["levels"][1], *lines[0]["levels"][1:]]), "line 1"),
         (lambda lines: _edited(lines, 0, merkle={**lines[0]["merkle"], "leaves": 12}), "another number of leaves"),

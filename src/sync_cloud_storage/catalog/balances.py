@@ -46,7 +46,7 @@ SELECT container, blob, {_STATE}, level, attested, {_REASON}, size_bytes, coales
 {_FROM}
 """
 _ORDER = " ORDER BY container, blob"
-_UNPROVEN = " WHERE NOT (state = 'uploaded' AND level = 4)"
+_EXCEPTION = " WHERE NOT (state = 'uploaded' AND level = 4) OR nas_check IS NOT NULL OR s3_check IS NOT NULL"
 
 # A container that is gone (404) after it was listed has nothing more to list.
 _HAS_FAILED = "error IS NOT NULL AND (status <> 404 OR listed_at_utc IS NULL)"
@@ -96,9 +96,9 @@ def running(database: Database) -> dict[str, Sum]:
     return {name: Sum(*sums) for name, sums in counting.read(database).items()}
 
 
-def rows(database: Database, *, unproven: bool = False) -> Iterator[BlobRow]:
-    """Every blob, by container and name as their UTF-8 bytes sort; *unproven*: only those that are not proven."""
-    return map(BlobRow._make, database.each(f"{_ROWS}{_UNPROVEN if unproven else ''}{_ORDER}"))
+def rows(database: Database, *, exceptions: bool = False) -> Iterator[BlobRow]:
+    """Every blob, by container and name as their UTF-8 bytes sort; *exceptions*: those that are not proven, or mismatched."""
+    return map(BlobRow._make, database.each(f"{_ROWS}{_EXCEPTION if exceptions else ''}{_ORDER}"))
 
 
 def row(database: Database, container: str, blob: str) -> BlobRow | None:

@@ -93,6 +93,11 @@ class Catalog(ManifestVerbs):
         return cls(opening.open_to_read(_real(path)), None, lambda: datetime.fromtimestamp(0, UTC))
 
     @staticmethod
+    def is_damaged(path: Path) -> bool:
+        """Whether SQLite finds a catalog, of whatever version, damaged. Looks at every page, however long it takes."""
+        return opening.is_damaged(_real(path))
+
+    @staticmethod
     def forget(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path:
         """Take a catalog away, after a backup; where that is.
 
@@ -361,9 +366,9 @@ class Catalog(ManifestVerbs):
         """The running sums by class; {} where somebody emptied them."""
         return balances.running(self._database)
 
-    def blob_rows(self, *, unproven: bool = False) -> Iterator[BlobRow]:
+    def blob_rows(self, *, exceptions: bool = False) -> Iterator[BlobRow]:
         """Every blob, or every one that is not proven, by container and name as their UTF-8 bytes sort."""
-        return balances.rows(self._database, unproven=unproven)
+        return balances.rows(self._database, exceptions=exceptions)
 
     def blob_row(self, container: str, blob: str) -> BlobRow | None:
         """One blob, None where there is none of that name."""

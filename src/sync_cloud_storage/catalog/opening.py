@@ -97,6 +97,17 @@ def open_to_read(path: Path) -> Database:
     )
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether SQLite finds the file damaged, of whatever version it is."""
+    try:
+        with closing(Database(path, read_only=True)) as database:
+            return database.row("PRAGMA integrity_check(1)") != ("ok",)
+    except EnvironmentFault as fault:
+        if fault.code == "CATALOG-CORRUPT":
+            return True
+        raise
+
+
 def backup(database: Database, name: str, now: Callable[[], datetime]) -> Path:
     """A copy of the catalog beside it, durable, for the owner's eyes only; where it is."""
     stem = f"{database.path}.{name}-{now():%Y%m%dT%H%M%SZ}"

@@ -49,14 +49,15 @@ UPDATE containers SET status = 0
 WHERE name = (SELECT container FROM sync WHERE id = ?) AND status <> 0
 """
 
-_GONE = "AZ-404-GONE: The source no longer has it, and there is no copy of it on the NAS."
+_GONE = "AZ-404-GONE: The source no longer has it, and there is no good copy of it on the NAS."
 
-# gone at, updated at, error, id. A row that was gone already and is pending again lost its file since.
+# gone at, updated at, error, id. A row that was gone already and is pending again lost its file since; why it was pending
+# again stays to be read.
 LEAVE = """
 UPDATE sync SET gone_at_utc = ?, updated_at = ?,
     azure_status = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL THEN azure_status ELSE 2 END,
     azure_error = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL OR refused IS NOT NULL
-        THEN azure_error ELSE ? END
+        THEN azure_error ELSE ? || coalesce(' Before that: ' || azure_error, '') END
 WHERE id = ? AND (gone_at_utc IS NULL OR (azure_status = 0 AND skip_reason IS NULL))
 """
 

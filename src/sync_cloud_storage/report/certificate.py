@@ -1,9 +1,9 @@
-"""The certificate: what is so at one moment, everything by name that is not proven, and a signature. docs/proof.md.
+"""The certificate: what is so at one moment, everything by name that is not proven or not as it was, and a signature. docs/proof.md.
 
 A text of JSON lines, each written in the one way of `as_jsonl.line`:
 
     the statement       who, when, how much, and the Merkle root over every blob
-    one line each       for a container that is not listed, then for a blob that is not proven
+    one line each       for a container that is not listed, then for a blob that is not proven, or mismatched
     the signature       Ed25519 over the SHA-256 of all bytes before it
 """
 
@@ -95,7 +95,7 @@ def statement_of(whole: Whole, root: dict[str, Any]) -> dict[str, Any]:
         "differences": whole.difference_count,
         "exceptions": {
             "containers": containers.to_list + containers.failed + containers.skipped,
-            "blobs": balance.sum_of(lambda group: group.state != "proven").blobs,
+            "blobs": balance.sum_of(lambda group: group.state != "proven" or group.mismatched).blobs,
         },
         "merkle": root,
     }
@@ -110,7 +110,7 @@ def exceptions(unlisted: Iterable[UnlistedContainer], rows: Iterable[BlobRow]) -
 
 
 def exception(row: BlobRow) -> dict[str, Any]:
-    """What is said of a blob that is not proven."""
+    """What is said of a blob that is not proven, or that a check found wrong since."""
     return {
         "container": row.container,
         "blob": row.blob,
@@ -120,6 +120,8 @@ def exception(row: BlobRow) -> dict[str, Any]:
         "attested": row.attested,
         "reason": row.reason,
         "gone_at_utc": row.gone_at_utc,
+        "nas_check": row.nas_check,
+        "s3_check": row.s3_check,
     }
 
 

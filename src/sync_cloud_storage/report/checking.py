@@ -58,7 +58,7 @@ _STATEMENT: dict[str, Any] = {
 _CONTAINER: dict[str, Any] = {"container": str, "state": str, "reason": str}
 _BLOB: dict[str, Any] = {
     "container": str, "blob": str, "size_bytes": (int, None), "state": str, "level": int, "attested": int,
-    "reason": str, "gone_at_utc": str,
+    "reason": str, "gone_at_utc": str, "nas_check": str, "s3_check": str,
 }  # fmt: skip
 _SIGNATURE: dict[str, Any] = {"algorithm": ALGORITHM, "public_key": str, "sha256": str, "signature": str}
 # What a later run may change without touching a blob; all else has to be as it was.
@@ -111,7 +111,7 @@ class _Reading:
         self._lines = self._but_the_last(opened)
         self._wanted = (container, blob)
         self._states = {state: [0, 0] for state in STATES}
-        self._containers = self._blobs = 0
+        self._containers = self._blobs = self._mismatched = 0
         self._signature: dict[str, Any] = {}
         self.found: dict[str, Any] | None = None
         self.statement = self._first()
@@ -158,6 +158,8 @@ class _Reading:
         for what, counted in (("containers", self._containers), ("blobs", self._blobs)):
             if (stated := statement["exceptions"][what]) != counted:
                 raise _broken(f"it states {stated:,} exceptions that are {what}, and names {counted:,}")
+        if (stated := statement["mismatched"]["blobs"]) != self._mismatched:
+            raise _broken(f"it states {stated:,} mismatched blobs, and names {self._mismatched:,}")
         for state in STATES[1:]:
             so, named = statement["states"][state], dict(zip(_SUM, self._states[state], strict=True))
             if so != named:
@@ -166,6 +168,8 @@ class _Reading:
             for unit in _SUM:
                 if sum(part[unit] for part in parts) != statement["listed"][unit]:
                     raise _broken(f"the {unit} of its {what} are not those that it states as listed")
+        if statement["states"]["proven"]["blobs"] > statement["levels"][-1]["blobs"]:
+            raise _broken("it states more blobs as proven than have the highest level")
         if statement["merkle"]["leaves"] != statement["listed"]["blobs"]:
             raise _broken("its tree has another number of leaves than it states as listed")
 
@@ -187,7 +191,9 @@ class _Reading:
             self._containers += 1
             return
         self._blobs += 1
-        if document["state"] not in STATES[1:]:
+        is_mismatched = bool(document["nas_check"] or document["s3_check"])
+        self._mismatched += is_mismatched
+        if document["state"] not in STATES or (document["state"] == "proven" and not is_mismatched):
             raise _broken(f"'{document['container']}/{document['blob']}' has no state that an exception can have")
         of_state = self._states[document["state"]]
         of_state[0] += 1
