@@ -193,10 +193,6 @@ class Catalog(ManifestVerbs):
         with self._database.atomic():
             return containers.reset(self._database, is_live)
 
-    def reset_all(self) -> int:
-        """Set all containers back to pending, to be listed from the start; how many."""
-        return self.reset_live(lambda _: True)
-
     def has_container(self, name: str) -> bool:
         """Say whether the catalog knows this container."""
         return containers.has(self._database, name)

@@ -11,7 +11,6 @@ have them the other way round: neither is needed. ETags are named `etag` there, 
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 import os
@@ -20,6 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
+from sync_cloud_storage.checksum import crc_from_s3
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.s3.delivery import UNREADABLE, beside, md5_of, read_manifest
 
@@ -143,8 +143,8 @@ def _sum_in(key: str, message: str) -> Told | str:
     if (said["checksumalgorithm"], said["checksumtype"]) != ("CRC64NVME", "FULL_OBJECT"):
         return OTHER_SUM
     checksum, etag = said["checksum_base64"], said["etag"].strip('"')
-    is_sum = len(base64.b64decode(checksum, validate=True)) == 8
-    return Told(*forms_of(key), etag, checksum) if is_sum and etag else NO_LINE
+    crc_from_s3(checksum)  # raises where it is none
+    return Told(*forms_of(key), etag, checksum) if etag else NO_LINE
 
 
 def forms_of(key: str) -> tuple[str, str, str]:
