@@ -28,7 +28,8 @@ from sync_cloud_storage.ledger import open_ledger, signing_key_of
 from sync_cloud_storage.model import Blob, BlobsPage, Download, Downloaded, Upload, Uploaded
 from sync_cloud_storage.names import Placement
 from sync_cloud_storage.report import Files, checking, write
-from sync_cloud_storage.run import Rules, Run, Tally
+from sync_cloud_storage.run import Rules, Run
+from sync_cloud_storage.tally import Tally
 from sync_cloud_storage.worker import Batch, Report
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Row
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
-from sync_cloud_storage.run import Rules, Run, Tally
+from sync_cloud_storage.run import Rules, Run
+from sync_cloud_storage.tally import Tally
 from sync_cloud_storage.units import print_duration
 from sync_cloud_storage.worker import Rate, Renew, Setup
 

@@ -36,7 +36,8 @@ from sync_cloud_storage.model import (
     Upload,
     Uploaded,
 )
-from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, SETTLE_ROWS, TROUBLES_KEPT, Rules, Run, Tally
+from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, SETTLE_ROWS, Rules, Run
+from sync_cloud_storage.tally import TROUBLES_KEPT, Tally
 from sync_cloud_storage.worker import Batch, Drain, Rate, Report
 from tests.unit.telling import Time
 
