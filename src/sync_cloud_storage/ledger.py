@@ -94,9 +94,9 @@ class Ledger:
         return (*own, self.signing_key)
 
     def _count(self) -> Whole:
-        seen = _Seen()
-        whole = added_up("", seen.noting(self._counted()))
-        differences = [*seen.differences, *running_differences(self._catalog.running_sums(), whole)]
+        kept = _Kept()
+        whole = added_up("", kept.noting(self._counted()))
+        differences = [*kept.differences, *running_differences(self._catalog.running_sums(), whole)]
         return Whole(
             str(self._path),
             self._at_utc,
@@ -104,9 +104,9 @@ class Ledger:
             *self._catalog.run_times(),
             *self._catalog.containers_in_sum(),
             whole,
-            seen.largest(),
+            kept.largest(),
             tuple(differences[:DIFFERENCES_SHOWN]),
-            seen.difference_count + len(differences) - len(seen.differences),
+            kept.difference_count + len(differences) - len(kept.differences),
         )
 
     def _counted(self) -> Iterator[Balance]:
@@ -150,7 +150,7 @@ class _Ranked(NamedTuple):
     balance: Balance
 
 
-class _Seen:
+class _Kept:
     """What is kept of containers that pass by: the largest, and those that do not add up."""
 
     def __init__(self) -> None:

@@ -71,9 +71,10 @@ def _half(_context: click.Context, _parameter: click.Parameter, what: str | None
 
 def _reset_live(**options: Any) -> int:
     def act(migration: MigrationFace, console: Console) -> int:
+        from sync_cloud_storage.units import print_count  # noqa: PLC0415
+
         count = migration.reset_live()
-        live = "1 live container" if count == 1 else f"{count:,} live containers"
-        said = f"{live} will be listed again by the next scs sync."
+        said = f"{print_count(count, 'live container')} will be listed again by the next scs sync."
         none = "No container in the catalog is live. Name them in scs.toml: live, under [containers]."
         console.done(said if count else none, {"containers": count})
         return 0
