@@ -13,8 +13,8 @@ from sync_cloud_storage.cli.verb import Verb
 from sync_cloud_storage.errors import UsageFault
 
 if TYPE_CHECKING:
+    from sync_cloud_storage.cli.parts import MigrationFace
     from sync_cloud_storage.cli.stop import Stop
-    from sync_cloud_storage.cli.verbs import MigrationFace
     from sync_cloud_storage.console import Console
 
 _FORMS = ("csv", "jsonl", "html", "certificate")
