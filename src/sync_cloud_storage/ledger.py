@@ -56,6 +56,7 @@ class Ledger:
 
     def __init__(self, catalog: Catalog, path: Path, at_utc: str, stop: Stop) -> None:
         self._catalog = catalog
+        self._book = catalog.book
         self._path = path
         self._at_utc = at_utc
         self._stop = stop
@@ -70,19 +71,19 @@ class Ledger:
 
     def rows(self) -> Iterator[BlobRow]:
         """Every blob, by container and name as their UTF-8 bytes sort."""
-        return self._watched(self._catalog.blob_rows())
+        return self._watched(self._book.rows())
 
     def exceptions(self) -> Iterator[BlobRow]:
         """Those that are not proven, in the same order."""
-        return self._watched(self._catalog.blob_rows(unproven=True))
+        return self._watched(self._book.rows(unproven=True))
 
     def find(self, container: str, blob: str) -> BlobRow | None:
         """One blob, None where there is none of that name."""
-        return self._catalog.blob_row(container, blob)
+        return self._book.row(container, blob)
 
     def unlisted(self) -> Iterator[UnlistedContainer]:
         """Containers whose blobs the catalog does not know, or not to the end."""
-        return self._catalog.unlisted_containers()
+        return self._book.unlisted()
 
     def kept_files(self) -> tuple[Path, ...]:
         """Files that no report may be written over: the catalog, what belongs to it, backups, settings and the key."""
@@ -96,13 +97,14 @@ class Ledger:
     def _count(self) -> Whole:
         kept = _Kept()
         whole = added_up("", kept.noting(self._counted()))
-        differences = [*kept.differences, *running_differences(self._catalog.running_sums(), whole)]
+        differences = [*kept.differences, *running_differences(self._book.running(), whole)]
         return Whole(
             str(self._path),
             self._at_utc,
             *self._catalog.identity(),
-            *self._catalog.run_times(),
-            *self._catalog.containers_in_sum(),
+            *self._book.times(),
+            self._book.containers(),
+            self._book.container_codes(),
             whole,
             kept.largest(),
             tuple(differences[:DIFFERENCES_SHOWN]),
@@ -110,7 +112,7 @@ class Ledger:
         )
 
     def _counted(self) -> Iterator[Balance]:
-        for balance in self._catalog.balances():
+        for balance in self._book.balances():
             self._look()
             yield balance
 

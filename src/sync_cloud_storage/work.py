@@ -284,7 +284,7 @@ class Work:
             read_again=tally.checked if self._slices else 0,
             to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
-            unaccounted=self.catalog.unaccounted(),
+            unaccounted=self.catalog.book.unaccounted(),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )
