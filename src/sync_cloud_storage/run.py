@@ -235,9 +235,8 @@ class Run:
             elif kind in _BELIEVED:
                 rows += self._believe(_BELIEVED[kind])
             self._tally.count(kind, group)
-            if kind in {Seen, Rotten}:
-                given_up += filter(None, map(self._give_up, group))
-            elif kind is FilesSeen:
+            given_up += filter(None, map(self._give_up, group)) if kind in {Seen, Rotten} else ()
+            if kind is FilesSeen:
                 group = [row for seen in group for row in seen.wrong]
                 self._tally.count(Checked, group)
             rows += group

@@ -325,9 +325,7 @@ class Worker:
         self._reported = (moved_in, moved_out)
         self._reported_at = self._clock()
         if results or self.drained or (moved_in, moved_out) != (had_in, had_out):
-            self._send(
-                Report(results, over, moved_in - had_in, moved_out - had_out, self._lanes.limit, self.drained)
-            )
+            self._send(Report(results, over, moved_in - had_in, moved_out - had_out, self._lanes.limit, self.drained))
 
 
 def _need(door: T | None) -> T:
