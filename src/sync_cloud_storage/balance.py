@@ -9,11 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sync_cloud_storage.model import Problem
+from sync_cloud_storage.units import print_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-STATES = ("proven", "uploaded", "downloaded", "pending", "failed", "skipped")
+WORDS = {  # for people, of the states
+    "proven": "proven in S3",
+    "uploaded": "in S3, not proven",
+    "downloaded": "only on the NAS",
+    "pending": "to download",
+    "failed": "failed",
+    "skipped": "skipped",
+}
+STATES = tuple(WORDS)
 SETTLED = frozenset({"proven", "skipped"})  # nothing is left to do, or to be explained
 LEVELS = (
     "listed",
@@ -102,6 +111,10 @@ class Balance(NamedTuple):
         """Blobs that the source no longer has, whatever their state."""
         return self.sum_of(lambda group: group.gone)
 
+    def mismatched(self) -> Sum:
+        """Blobs whose file or object a check found wrong, whatever their state."""
+        return self.sum_of(lambda group: group.mismatched)
+
     def is_conserved(self) -> bool:
         """Whether its rows are what was listed."""
         return self.listed == self.sum_of()
@@ -164,12 +177,8 @@ class Whole(NamedTuple):
     @property
     def exit_code(self) -> int:
         """0 all proven but what is skipped; 1 not so, or nothing listed at all; 5 the sums do not add up."""
-        if self.difference_count:
-            return 5
-        containers = self.containers
-        is_open = containers.to_list or containers.failed or not containers.known
-        mismatched = self.balance.sum_of(lambda group: group.mismatched)
-        return int(bool(is_open or self.unproven().blobs or mismatched.blobs))
+        mismatched = self.balance.mismatched().blobs
+        return _exit_code(self.difference_count, self.containers, self.unproven().blobs, mismatched)
 
 
 class BlobRow(NamedTuple):
@@ -231,18 +240,16 @@ class Verdict(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0 it states that all is proven but what is skipped, and the blob asked for is, and right; 1 not so; 5 sums differ."""
+        """0 it states that all is proven but what is skipped, or that this blob is; 1 not so; 5 sums differ."""
         statement = self.statement
-        if statement["differences"]:
-            return 5
-        if self.finding is not None:
+        if self.finding is not None and not statement["differences"]:
             stated = self.finding.stated
-            is_right = stated is not None and stated["state"] == "proven" and not (stated["nas_check"] or stated["s3_check"])
-            return int(not (self.finding.is_inside and is_right))
-        containers = statement["containers"]
-        is_open = containers["to_list"] or containers["failed"] or not containers["known"]
+            if not self.finding.is_inside or stated is None or stated["nas_check"] or stated["s3_check"]:
+                return 1
+            return int(stated["state"] != "proven")
         unproven = sum(found["blobs"] for state, found in statement["states"].items() if state not in SETTLED)
-        return int(bool(is_open or unproven or statement["mismatched"]["blobs"]))
+        mismatched = statement["mismatched"]["blobs"]
+        return _exit_code(statement["differences"], Containers(**statement["containers"]), unproven, mismatched)
 
 
 def added_up(container: str, balances: Iterable[Balance]) -> Balance:
@@ -294,5 +301,12 @@ def running_differences(running: Mapping[str, Sum], whole: Balance) -> list[Prob
     ]
 
 
+def _exit_code(differences: int, containers: Containers, unproven: int, mismatched: int) -> int:
+    if differences:
+        return 5
+    is_open = containers.to_list or containers.failed or not containers.known
+    return int(bool(is_open or unproven or mismatched))
+
+
 def _amount(of: Sum) -> str:
-    return f"{of.blobs:,} blob{'' if of.blobs == 1 else 's'} ({of.bytes:,} bytes)"
+    return f"{print_count(of.blobs, 'blob')} ({of.bytes:,} bytes)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sync_cloud_storage.feeds import Objects
 from sync_cloud_storage.s3.batch import Reports
 from sync_cloud_storage.s3.inventory import Inventory, objects_in, open_inventory
+from sync_cloud_storage.units import print_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,9 +91,10 @@ class Bucket:
             return None
         count, names = self._catalog.strangers(STRANGERS_SHOWN)
         if count:
-            objects = "1 object of the bucket is" if count == 1 else f"{count:,} objects of the bucket are"
+            are = "is" if count == 1 else "are"
             more = ", ..." if count > len(names) else ""
-            self._notes.append(f"{objects} no blob's: {', '.join(names)}{more}")
+            objects = print_count(count, "object")
+            self._notes.append(f"{objects} of the bucket {are} no blob's: {', '.join(names)}{more}")
         return count
 
     def notes(self) -> tuple[str, ...]:
@@ -108,7 +110,8 @@ class Bucket:
             count += len(objects)
             if not self._goes_on(f"Reading {of}: {count:,} objects."):
                 return False
-        self._notes.append(f"The bucket was not listed: {of} shows {_count(self._catalog.objects_seen(), 'object')}.")
+        shown = print_count(self._catalog.objects_seen(), "object")
+        self._notes.append(f"The bucket was not listed: {of} shows {shown}.")
         return True
 
     def _hear(self, reports: Reports) -> None:
@@ -118,12 +121,8 @@ class Bucket:
             heard += len(lines)
             if not self._goes_on(f"Reading reports: {heard:,} checksums."):
                 return
-        over = [f"{_count(count, 'line')} {why}" for why, count in reports.passed_over.items()]
-        over += [f"{_count(heard - told, 'line')} about objects that are not listed so"] if told < heard else []
+        over = [f"{print_count(count, 'line')} {why}" for why, count in reports.passed_over.items()]
+        over += [f"{print_count(heard - told, 'line')} about objects that are not listed so"] if told < heard else []
         over += [f"'{file}', which cannot be read" for file in reports.missing]
         besides = f"; not counted: {', '.join(over)}" if over else ""
-        self._notes.append(f"Reports of S3 told the checksums of {_count(told, 'object')}{besides}.")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        self._notes.append(f"Reports of S3 told the checksums of {print_count(told, 'object')}{besides}.")

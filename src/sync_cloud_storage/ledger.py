@@ -56,6 +56,7 @@ class Ledger:
 
     def __init__(self, catalog: Catalog, path: Path, at_utc: str, stop: Stop) -> None:
         self._catalog = catalog
+        self._book = catalog.book
         self._path = path
         self._at_utc = at_utc
         self._stop = stop
@@ -70,19 +71,19 @@ class Ledger:
 
     def rows(self) -> Iterator[BlobRow]:
         """Every blob, by container and name as their UTF-8 bytes sort."""
-        return self._watched(self._catalog.blob_rows())
+        return self._watched(self._book.rows())
 
     def exceptions(self) -> Iterator[BlobRow]:
         """Those that are not proven, or that a check found wrong since, in the same order."""
-        return self._watched(self._catalog.blob_rows(exceptions=True))
+        return self._watched(self._book.rows(exceptions=True))
 
     def find(self, container: str, blob: str) -> BlobRow | None:
         """One blob, None where there is none of that name."""
-        return self._catalog.blob_row(container, blob)
+        return self._book.row(container, blob)
 
     def unlisted(self) -> Iterator[UnlistedContainer]:
         """Containers whose blobs the catalog does not know, or not to the end."""
-        return self._catalog.unlisted_containers()
+        return self._book.unlisted()
 
     def kept_files(self) -> tuple[Path, ...]:
         """Files that no report may be written over: the catalog, what belongs to it, backups, settings and the key."""
@@ -94,23 +95,24 @@ class Ledger:
         return (*own, self.signing_key)
 
     def _count(self) -> Whole:
-        seen = _Seen()
-        whole = added_up("", seen.noting(self._counted()))
-        differences = [*seen.differences, *running_differences(self._catalog.running_sums(), whole)]
+        kept = _Kept()
+        whole = added_up("", kept.noting(self._counted()))
+        differences = [*kept.differences, *running_differences(self._book.running(), whole)]
         return Whole(
             str(self._path),
             self._at_utc,
             *self._catalog.identity(),
-            *self._catalog.run_times(),
-            *self._catalog.containers_in_sum(),
+            *self._book.times(),
+            self._book.containers(),
+            self._book.container_codes(),
             whole,
-            seen.largest(),
+            kept.largest(),
             tuple(differences[:DIFFERENCES_SHOWN]),
-            seen.difference_count + len(differences) - len(seen.differences),
+            kept.difference_count + len(differences) - len(kept.differences),
         )
 
     def _counted(self) -> Iterator[Balance]:
-        for balance in self._catalog.balances():
+        for balance in self._book.balances():
             self._look()
             yield balance
 
@@ -150,7 +152,7 @@ class _Ranked(NamedTuple):
     balance: Balance
 
 
-class _Seen:
+class _Kept:
     """What is kept of containers that pass by: the largest, and those that do not add up."""
 
     def __init__(self) -> None:

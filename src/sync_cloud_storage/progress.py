@@ -117,7 +117,7 @@ class Outcome(NamedTuple):
         5 also when what was listed and what became of it do not add up.
         """
         if self.stopped_by:
-            return 143 if self.stopped_by == "SIGTERM" else 130
+            return stopped_code(self.stopped_by)
         if self.mismatches or self.unaccounted:
             return 5
         return 1 if self.failed or self.unproven or self.left or has_failures(self.totals) else 0
@@ -163,6 +163,11 @@ class InitReport(NamedTuple):
     signing_key: str = ""
     signing_key_is_new: bool = False
     public_key: str = ""
+
+
+def stopped_code(signal_name: str) -> int:
+    """The exit code of a verb that a signal stopped, as a shell would have it: 128 and the signal's number."""
+    return 143 if signal_name == "SIGTERM" else 130
 
 
 def has_failures(totals: Totals) -> bool:

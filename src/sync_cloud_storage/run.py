@@ -23,7 +23,6 @@ from sync_cloud_storage.model import (
     Downloaded,
     Failed,
     FilesSeen,
-    Gone,
     Leg,
     ObjectsPage,
     Rotten,
@@ -31,7 +30,6 @@ from sync_cloud_storage.model import (
     Stopped,
     Uploaded,
 )
-from sync_cloud_storage.progress import Counts
 from sync_cloud_storage.worker import Batch, Drain
 
 if TYPE_CHECKING:
@@ -40,7 +38,8 @@ if TYPE_CHECKING:
     from sync_cloud_storage.catalog import Catalog
     from sync_cloud_storage.executors import Executor
     from sync_cloud_storage.feeds import Feed
-    from sync_cloud_storage.model import Problem, Result, Task
+    from sync_cloud_storage.model import Result, Task
+    from sync_cloud_storage.tally import Tally
     from sync_cloud_storage.worker import Message, Report
 
     AnyPage = ContainersPage | BlobsPage | ObjectsPage | ContainerFailed
@@ -49,7 +48,6 @@ HELPINGS = 16  # a worker's window is filled in so many; fewer tasks than that a
 SETTLE_EVERY_S = 0.25
 SETTLE_RESULTS = 1000
 SETTLE_ROWS = 10_000  # of pages, in one transaction
-TROUBLES_KEPT = 20
 # One blob's own trouble, or everybody's: the network's, the service's, a right that is missing. So many of them in a
 # row, and nothing that went through on that leg, are the environment's fault.
 DOUBTFUL = frozenset(
@@ -62,41 +60,6 @@ DRAIN_LIMIT_S = 10.0
 
 _LISTED = frozenset({ContainersPage, BlobsPage, ObjectsPage, ContainerFailed})
 _BELIEVED = {Downloaded: Leg.AZURE, Uploaded: Leg.S3}  # what went through on a leg
-
-
-class Tally:
-    """What this run did; grows only."""
-
-    def __init__(self) -> None:
-        self.listed = 0
-        self.added = 0
-        self.changed = 0
-        self.gone = 0
-        self.downloaded = 0
-        self.downloaded_bytes = 0
-        self.uploaded = 0
-        self.uploaded_bytes = 0
-        self.checked = 0
-        self.mismatches = 0
-        self.failed = 0
-        self.rotten = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.troubles: list[str] = []
-        self.news: list[Problem] = []  # the first few blobs that a listing showed as new or changed
-
-    def trouble(self, text: str) -> None:
-        """Something could not be asked; the first few are kept for people."""
-        if text:
-            self.failed += 1
-            if len(self.troubles) < TROUBLES_KEPT:
-                self.troubles.append(text)
-
-    def counts(self) -> Counts:
-        """For the meter."""
-        return Counts(
-            self.listed, self.downloaded, self.bytes_in, self.uploaded, self.bytes_out, self.checked, self.failed
-        )
 
 
 class Rules(NamedTuple):
@@ -271,10 +234,11 @@ class Run:
                 group = self._doubt(group)
             elif kind in _BELIEVED:
                 rows += self._believe(_BELIEVED[kind])
-            given_up += self._count(kind, group)
+            self._tally.count(kind, group)
+            given_up += filter(None, map(self._give_up, group)) if kind in {Seen, Rotten} else ()
             if kind is FilesSeen:
                 group = [row for seen in group for row in seen.wrong]
-                self._count(Checked, group)
+                self._tally.count(Checked, group)
             rows += group
         if rows:
             self._stopped = self._note(rows, self._over) or self._stopped
@@ -346,42 +310,9 @@ class Run:
 
     def _settle_page(self, page: BlobsPage, feeds: Feeds) -> None:
         outcome = self._catalog.settle_blobs_page(page, is_live=self._rules.is_live(page.container))
-        self._tally.listed += page.blob_count
-        self._tally.added += outcome.added
-        self._tally.changed += outcome.changed
-        self._tally.news += outcome.news[: TROUBLES_KEPT - len(self._tally.news)]
+        self._tally.count_page(page.blob_count, outcome)
         if feeds.listings is not None:
             feeds.listings.page(page)
-
-    def _count(self, kind: type, group: Sequence[Any]) -> list[Failed]:
-        """Tally a group of one kind; rows that have to be given up."""
-        tally = self._tally
-        if kind is Downloaded:
-            tally.downloaded += len(group)
-            tally.downloaded_bytes += sum(one.bytes_moved for one in group)
-        elif kind is Uploaded:
-            tally.uploaded += len(group)
-            tally.uploaded_bytes += sum(one.bytes_moved for one in group)
-        elif kind is Failed:
-            tally.failed += len(group)
-        elif kind is Gone:
-            tally.gone += len(group)
-        elif kind is Checked:
-            for one in group:
-                self._count_check(one)
-        elif kind is FilesSeen:
-            for one in group:
-                tally.checked += one.files - len(one.wrong)
-        elif kind in {Seen, Rotten}:
-            tally.rotten += len(group) if kind is Rotten else 0
-            return [failed for one in group if (failed := self._give_up(one)) is not None]
-        return []
-
-    def _count_check(self, checked: Checked) -> None:
-        tally = self._tally
-        tally.checked += 1
-        tally.mismatches += bool(checked.nas) + bool(checked.s3)
-        tally.trouble(checked.trouble)
 
     def _give_up(self, result: Seen | Rotten) -> Failed | None:
         """A blob that has to be fetched anew has had its chances in this run."""

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sync_cloud_storage.draft import flush_folder
 from sync_cloud_storage.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ def make(file: Path) -> bool:
             os.fsync(handle)
         os.link(draft, file)  # not a rename: of two that make one at the same time, the first one's stays
         draft.unlink()
-        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush_folder(file.parent)
     except FileExistsError:
         with suppress(OSError):
             draft.unlink()

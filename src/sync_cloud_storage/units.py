@@ -1,4 +1,4 @@
-"""Bytes, rates, durations and the bandwidth timetable: read from people, printed for people. Floor 0.
+"""Bytes, rates, durations and the bandwidth timetable: read from people, printed for people; and counts. Floor 0.
 
 Multiples are binary everywhere (K = 1024), whether written `64M`, `64 MB` or `64 MiB`; what is printed says `MiB`.
 All parsers raise `UsageFault` with a sentence that quotes the text and a hint that shows one that works.
@@ -59,6 +59,11 @@ def print_bytes(size_bytes: int) -> str:
         value /= _STEP
         power += 1
     return f"{value:.1f} {_PREFIXES[power]}iB"
+
+
+def print_count(count: int, noun: str) -> str:
+    """`1 blob`, `2,000 blobs`: nouns that take an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def parse_rate(text: str) -> int | None:

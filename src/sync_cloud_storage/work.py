@@ -21,7 +21,8 @@ from sync_cloud_storage.feeds import Containers, Feeds, FileSizes, Listings, Row
 from sync_cloud_storage.model import Leg, Problem
 from sync_cloud_storage.notes import Notes
 from sync_cloud_storage.progress import Meter, Outcome
-from sync_cloud_storage.run import Rules, Run, Tally
+from sync_cloud_storage.run import Rules, Run
+from sync_cloud_storage.tally import Tally
 from sync_cloud_storage.units import print_duration
 from sync_cloud_storage.worker import Rate, Renew, Setup
 
@@ -283,7 +284,7 @@ class Work:
             read_again=tally.checked if self._slices else 0,
             to_fetch_again=totals.pending - self._pending_before if self._slices else 0,
             problems=self._problems(checked=checked),
-            unaccounted=self.catalog.unaccounted(),
+            unaccounted=self.catalog.book.unaccounted(),
             seconds=time.monotonic() - self._began_s,
             stopped_by=self._stop.signal_name if self._stop.is_set() else "",
         )

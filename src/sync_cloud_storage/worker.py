@@ -112,7 +112,6 @@ class Report(NamedTuple):
     over: tuple[int, ...]
     bytes_in: int
     bytes_out: int
-    in_flight: int
     lanes: int
     drained: bool = False
 
@@ -326,17 +325,7 @@ class Worker:
         self._reported = (moved_in, moved_out)
         self._reported_at = self._clock()
         if results or self.drained or (moved_in, moved_out) != (had_in, had_out):
-            self._send(
-                Report(
-                    results,
-                    over,
-                    moved_in - had_in,
-                    moved_out - had_out,
-                    self.pump.active,
-                    self._lanes.limit,
-                    self.drained,
-                )
-            )
+            self._send(Report(results, over, moved_in - had_in, moved_out - had_out, self._lanes.limit, self.drained))
 
 
 def _need(door: T | None) -> T:

@@ -182,7 +182,11 @@ def _counts(signed: Signed, rows: Any, proven: int) -> Iterator[str]:
     if statement["states"]["proven"]["blobs"] != proven:
         yield f"{statement['states']['proven']['blobs']} are stated to be proven, and {proven} are"
     named = [(line["container"], line["blob"]) for line in signed.exceptions if "blob" in line]
-    if named != [(row["container"], row["blob"]) for row in rows if row["state"] != "proven" or row["nas_check"] or row["s3_check"]]:
+    if named != [
+        (row["container"], row["blob"])
+        for row in rows
+        if row["state"] != "proven" or row["nas_check"] or row["s3_check"]
+    ]:
         yield "the exceptions are not the rows that are not proven, or not as they were"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -140,20 +138,3 @@ def test_an_auditor_finds_one_byte(signed: Signed, tamper: Callable[[Signed], No
     """Whatever is changed after the certificate was signed, by however little, is found and named."""
     tamper(signed)
     assert [sentence for sentence in signed.audit().differences if sentence.startswith(says)] != []
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE sync SET crc64nvme = 'AAAAAAAAAAA=' WHERE blob = 'large' AND container = 'audit-a'",
-        "UPDATE sync SET azure_status = 1, crc64nvme = 'x', downloaded_at_utc = 'x' WHERE blob = 'late'",
-        "UPDATE sync SET blob = 'Late' WHERE blob = 'late'",
-    ],
-)
-def test_scs_verify_certificate_finds_one_row(signed: Signed, change: str) -> None:
-    """A row of the catalog that is other than it was signed: exit code 5."""
-    with closing(sqlite3.connect(signed.desk.folder / "storage.sqlite")) as connection:
-        assert connection.execute(change).rowcount == 1
-        connection.commit()
-    said = signed.desk.scs("verify-certificate", "certificate", "--catalog", "storage.sqlite", code=5).err
-    assert "The catalog is not what the certificate says" in said

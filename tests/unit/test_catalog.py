@@ -188,7 +188,7 @@ def test_resetting_lists_again_from_the_start(catalog: Catalog, folder: Path) ->
     assert catalog.reset_live(lambda name: name == "live") == 1
     assert catalog.pending_containers(9) == [ListBlobs("live")]
     catalog.settle_blobs_page(page(["x"], "", "m1", container="live"), is_live=True)
-    assert catalog.reset_all() == 2
+    assert catalog.reset_live(lambda _: True) == 2
     assert catalog.pending_containers(9) == [ListBlobs("c"), ListBlobs("live")]
 
 
@@ -278,7 +278,7 @@ def test_a_blob_is_counted_once(catalog: Catalog) -> None:
     """Twice in a page, in two pages, or in a page that arrives twice."""
     assert listed(catalog, "a", "b", "a").added == 2
     assert listed(catalog, "a", "b").unchanged == 2
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(page(["a", "b"], "", "m1"), is_live=False)
     outcome = catalog.settle_blobs_page(page(["b", "c"], "m1"), is_live=False)
     assert (outcome.added, outcome.unchanged, outcome.suspects) == (1, 1, ())
@@ -375,7 +375,7 @@ def test_a_name_that_cannot_be_moved_is_a_failure_until_it_can(catalog: Catalog,
 def test_what_a_page_should_have_held_is_suspect(catalog: Catalog) -> None:
     """Between the last name shown and the page's greatest; on the last page, to the end. Its row stays as it was."""
     listed(catalog, *"abcdef")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     first = catalog.settle_blobs_page(page(["a", "c"], "", "m1"), is_live=False)
     assert first.suspects == ()
     assert catalog.pending_looks(0, 9) == [], "a later page may still show it"
@@ -409,7 +409,7 @@ def test_suspects_outlive_a_kill(folder: Path) -> None:
 def test_a_suspect_that_is_listed_after_all_is_none(catalog: Catalog, folder: Path) -> None:
     """A later page may hold it: services sort in their own way."""
     listed(catalog, "a", "b", "c")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(page(["b"], "", "m1"), is_live=False)
     assert sql(folder, "SELECT sync_id FROM suspects") == [1]
     outcome = catalog.settle_blobs_page(page(["a", "c"], "m1"), is_live=False)
@@ -423,7 +423,7 @@ def test_the_order_of_another_service_loses_nothing(catalog: Catalog) -> None:
     for _ in range(2):
         catalog.settle_blobs_page(page([emoji], "", "m1"), is_live=False)
         catalog.settle_blobs_page(page([wide], "m1"), is_live=False)
-        catalog.reset_all()
+        catalog.reset_live(lambda _: True)
     assert catalog.totals().blobs == 2
     catalog.settle([Seen(look.id, blob(look.blob)) for look in catalog.pending_looks(0, 9)])
     assert [task.blob for task in catalog.pending_downloads(0, 9)] == [emoji, wide]
@@ -434,7 +434,7 @@ def test_a_killed_listing_goes_on_with_its_interval(folder: Path) -> None:
     """What lies before the place where it goes on is not suspected again, and what lies after it is."""
     with made(folder) as catalog:
         listed(catalog, *"abcd")
-        catalog.reset_all()
+        catalog.reset_live(lambda _: True)
         catalog.settle_blobs_page(page(["a", "b"], "", "m1"), is_live=False)
     with Catalog.open(folder / "storage.sqlite", Clock()) as catalog:
         assert catalog.pending_containers(9) == [ListBlobs("c", "m1")]
@@ -444,7 +444,7 @@ def test_a_killed_listing_goes_on_with_its_interval(folder: Path) -> None:
 def test_a_page_from_elsewhere_adds_its_rows_and_says_nothing_else(catalog: Catalog, folder: Path) -> None:
     """Its marker is not where the listing stands: nothing is missing for it, and the listing does not end."""
     listed(catalog, "a", "b")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(page(["a"], "", "m1"), is_live=False)
     outcome = catalog.settle_blobs_page(page(["b", "z"], "m7"), is_live=False)
     assert (outcome.added, outcome.unchanged, outcome.suspects) == (1, 1, ())
@@ -455,7 +455,7 @@ def test_a_page_from_elsewhere_adds_its_rows_and_says_nothing_else(catalog: Cata
 def test_a_listing_may_begin_anew(catalog: Catalog) -> None:
     """A page without a marker is the first one, wherever the last listing stood."""
     listed(catalog, "a", "b", "c")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(page(["a", "b"], "", "m1"), is_live=False)
     assert [look.blob for look in catalog.settle_blobs_page(page(["b", "c"]), is_live=False).suspects] == ["a"]
 
@@ -499,7 +499,7 @@ def test_a_blob_that_is_gone_after_its_file_was_found_wrong(catalog: Catalog, fo
     catalog.settle([Checked(1, "NAS-ROT: Its bytes are others.", None, fetch_again=True, asked=False)])
     assert states(folder) == {"a": "pending"}
     catalog.settle([Gone(1, AT)])
-    assert sql(folder, "SELECT state, s3_status FROM blobs") == [("failed", 1)]
+    assert sql(folder, "SELECT azure_status, s3_status FROM sync") == [(2, 1)]
     (problem,) = [one for one in catalog.problems(9) if one.leg == "azure"]
     assert problem.code == "AZ-404-GONE"
     assert problem.sentence.endswith("no good copy of it on the NAS. Before that: NAS-ROT: Its bytes are others.")

@@ -124,10 +124,10 @@ def test_what_was_listed_and_what_became_of_it_add_up(tmp_path: Path) -> None:
     with made(tmp_path) as catalog:
         listed(catalog, *"abc")
         moved(catalog, 1)
-        assert catalog.unaccounted() == ""
+        assert catalog.book.unaccounted() == ""
         sql(tmp_path, "UPDATE containers SET blobs = blobs + 1")
         said = "Container 'c' was listed with 4 blobs (30 bytes), its rows are 3 blobs (30 bytes)."
-        assert catalog.unaccounted() == f"COUNTS-DIFFER: {said}"
+        assert catalog.book.unaccounted() == f"COUNTS-DIFFER: {said}"
         sql(tmp_path, "UPDATE containers SET blobs = blobs - 1")
         sql(tmp_path, "UPDATE counts SET blobs = blobs + 2 WHERE class = 'pending'")
-        assert catalog.unaccounted() == "COUNTS-DIFFER: 3 blobs were listed, and 5 are accounted for."
+        assert catalog.book.unaccounted() == "COUNTS-DIFFER: 3 blobs were listed, and 5 are accounted for."

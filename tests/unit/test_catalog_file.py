@@ -175,8 +175,8 @@ def test_reading_beside_a_writer(folder: Path) -> None:
             assert reader.totals().blobs == 1
             listed(catalog, "a", "b")
             assert reader.totals().blobs == 2
-            assert fault_of(reader.reset_all).code == "CATALOG-IO"
-        assert catalog.reset_all() == 1
+            assert fault_of(lambda: reader.reset_live(lambda _: True)).code == "CATALOG-IO"
+        assert catalog.reset_live(lambda _: True) == 1
 
 
 def test_closing_twice(folder: Path) -> None:

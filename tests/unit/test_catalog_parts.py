@@ -69,7 +69,7 @@ def test_each_part_goes_on_by_itself(catalog: Catalog, folder: Path) -> None:
 def test_a_part_says_nothing_about_names_outside(catalog: Catalog) -> None:
     """A row is suspected only where the listing of its own names has passed by, and none before all parts ended."""
     listed(catalog, "a", "x/1", "x/2", "y/1", "z")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(split("x/", "y/", blobs=["a"]), is_live=False)
     catalog.settle_blobs_page(page(["x/1"], prefix="x/"), is_live=False)
     assert suspects(catalog) == set()
@@ -80,7 +80,7 @@ def test_a_part_says_nothing_about_names_outside(catalog: Catalog) -> None:
 def test_page_of_a_part_that_is_not_open_is_nothing(catalog: Catalog, folder: Path) -> None:
     """A part of a container that was deleted, or begun anew, while its page was on the way brings no rows back."""
     listed(catalog, "x/1")
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     catalog.settle_blobs_page(split("x/", "y/"), is_live=False)
     gone = ContainerFailed("c", "AZ-404-CONTAINER", "Gone.", not_found=True)
     catalog.settle_container_failed(gone)
@@ -93,7 +93,7 @@ def test_page_of_a_part_that_is_not_open_is_nothing(catalog: Catalog, folder: Pa
 def test_listing_again_forgets_the_parts(catalog: Catalog) -> None:
     """Whoever has all listed again has it listed from the start."""
     catalog.settle_blobs_page(split("x/", "y/"), is_live=False)
-    catalog.reset_all()
+    catalog.reset_live(lambda _: True)
     assert catalog.pending_containers(9) == [ListBlobs("c")]
 
 
@@ -142,7 +142,7 @@ def test_any_split(known: set[str], there: set[str], parts: tuple[str, ...], dat
     with in_memory() as folder:
         catalog = made(folder)
         listed(catalog, *sorted(known))
-        catalog.reset_all()
+        catalog.reset_live(lambda _: True)
         catalog.settle_blobs_page(
             split(*parts, blobs=sorted(n for n in there if not n.startswith(parts))), is_live=False
         )

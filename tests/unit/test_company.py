@@ -14,9 +14,8 @@ import pytest
 from sync_cloud_storage.company import COMPANY, COMPANY_BYTES, Alone
 from sync_cloud_storage.download import Downloader
 from sync_cloud_storage.errors import EnvironmentFault, ScsError
-from sync_cloud_storage.http.aside import GROUP_MAX
 from sync_cloud_storage.http.lanes import Lanes
-from sync_cloud_storage.http.messages import Aside, Each, Requests, Response, Together, for_one
+from sync_cloud_storage.http.messages import Aside, Each, Requests, Response, Together
 from sync_cloud_storage.model import Download, Downloaded, Failed, Gone, Leg, Rotten, Seen, Stopped, Upload, Uploaded
 from sync_cloud_storage.upload import Uploader
 from sync_cloud_storage.worker import Drain
@@ -213,91 +212,6 @@ def test_story_that_is_ended_half_answered(pump: Pump, *, is_cancelled: bool) ->
         assert [bodies(value) for value in ended.values] == ([] if is_cancelled else [[b"/held", b"/fast"]])
         assert (pump.in_flight, seen, len(ended.errors)) == (0, ["ended"], 0 if is_cancelled else 1)
     assert "/never" not in {asked.target for asked in peer.asked}
-
-
-# ------------------------------------------------------------------------------------------------ Together: shared work
-
-
-class Work:
-    """Doubles numbers; from 100 on they are refused, at 1000 everything is, and at 999 values are missing."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[int]] = []
-
-    def __call__(self, numbers: Sequence[int]) -> list[int | ValueError]:
-        """Double them."""
-        self.calls.append(list(numbers))
-        if 1000 in numbers:
-            raise OSError("disk")
-        if 999 in numbers:
-            return [0]
-        return [ValueError(number) if number >= 100 else 2 * number for number in numbers]
-
-
-def doubled(work: Work, *numbers: int) -> Story[list[Any]]:
-    """A story of one `Together`."""
-    values: list[Any] = yield Together(work, numbers)
-    return values
-
-
-def test_stories_share_a_call(pump: Pump) -> None:
-    """Each gets the values of its own items: a list in order, exceptions in it; a single one's exception is raised."""
-    work = Work()
-
-    def single(number: int) -> Story[int | str]:
-        try:
-            value: int = yield from for_one(work, number)
-        except ValueError as error:
-            return f"raised {error}"
-        return value
-
-    many = range(10, 17)
-    stories = (single(1), doubled(work, 2, 101, 3), single(102), doubled(work), doubled(work, *many), single(4))
-    (values,) = pumped(pump, family(*stories))
-    assert repr(values) == repr([2, [4, ValueError(101), 6], "raised 102", [], [2 * n for n in many], 8])
-    assert work.calls == [[1, 2, 101, 3, 102, *many, 4]]
-
-
-def test_together_of_nothing(pump: Pump) -> None:
-    """No items: no values and no call, alone and beside others, when the work is new and when it is known."""
-    work = Work()
-    for _ in range(3):
-        assert pumped(pump, doubled(work)) == [[]]
-        assert pumped(pump, family(doubled(work), doubled(work, 4), doubled(work))) == [[[], [8], []]]
-    assert work.calls == [[4]] * 3
-
-
-def test_more_items_than_a_group_takes(pump: Pump) -> None:
-    """Stories with many items get all of their values; no item is worked on twice, and calls do not grow for ever."""
-    work = Work()
-    spans = [range(begin, begin + 30) for begin in range(0, 90, 30)]
-    assert pumped(pump, family(*(doubled(work, *span) for span in spans))) == [[[2 * n for n in s] for s in spans]]
-    assert sorted(number for call in work.calls for number in call) == list(range(90))
-    assert pumped(pump, *(doubled(work, *range(20)) for _ in range(20))) == [list(range(0, 40, 2))] * 20
-    assert max(map(len, work.calls)) < GROUP_MAX + 30
-
-
-@pytest.mark.parametrize(("trigger", "error"), [(1000, OSError), (999, ValueError)], ids=["raises", "wrong number"])
-def test_work_that_fails_as_a_whole(pump: Pump, trigger: int, error: type[Exception]) -> None:
-    """Work that raises, or gives too few values, is an exception for each item of each story; later work goes well."""
-    work = Work()
-    ((one, other),) = pumped(pump, family(doubled(work, 1, trigger), doubled(work, 2)))
-    assert ([type(value) for value in one], [type(value) for value in other]) == ([error, error], [error])
-    assert pumped(pump, doubled(work, 5, 6)) == [[10, 12]]
-
-
-def test_story_that_ends_before_the_work_begins(pump: Pump) -> None:
-    """Items of a story that was ended are not worked on, and shift nobody else's values."""
-    work = Work()
-    ended = Ended()
-
-    def fails() -> Story[None]:
-        raise KeyError("sibling")
-        yield Aside(int)  # type: ignore[unreachable]
-
-    pump.start(family(doubled(work, 7, 8, 9), fails()), ended)
-    assert pumped(pump, doubled(work, 1, 2)) == [[2, 4]]
-    assert ([type(error) for error in ended.errors], work.calls) == ([KeyError], [[1, 2]])
 
 
 # ----------------------------------------------------------------------------------------------------- both directions

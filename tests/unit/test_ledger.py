@@ -250,4 +250,4 @@ def test_a_wal_on_the_shelf_is_not_overlooked(tmp_path: Path, monkeypatch: pytes
         listed(catalog, "fresh", container="later")
         monkeypatch.setattr(os, "access", lambda *_, **__: False)
         with Catalog.read(tmp_path / "storage.sqlite") as reader:
-            assert reader.blob_row("later", "fresh") is not None
+            assert reader.book.row("later", "fresh") is not None

@@ -169,16 +169,6 @@ def test_init_where_nothing_can_be_written(
     assert caught.value.code == code
 
 
-def test_writability_is_tried(nas: Nas, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probe leaves nothing behind, and a read-only NAS is found before a run begins."""
-    nas.check_writable()
-    assert leftovers(root) == []
-    failing(monkeypatch, "open", errno.EROFS, lambda _, flags, *__: flags & os.O_CREAT)
-    with pytest.raises(EnvironmentFault) as caught:
-        nas.check_writable()
-    assert caught.value.code == "NAS-READONLY"
-
-
 def test_free_bytes(nas: Nas, root: Path) -> None:
     """What is free is what the file system says a user may write."""
     found = os.statvfs(root)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_cloud_storage.http.aside import GROUP_MAX, INLINE_S
 from sync_cloud_storage.http.lanes import Lanes
 from sync_cloud_storage.http.messages import Aside, Each, Line, Pause, Request, Together, for_one
 from sync_cloud_storage.http.pump import Pump
@@ -22,7 +21,6 @@ from tests.unit.telling import Ended, Sink, get, new_pump, pumped, turn_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from sync_cloud_storage.http.messages import Response, Story
 
@@ -154,173 +152,6 @@ def test_watched_descriptor(pump: Pump) -> None:
     turn_until(pump, lambda: bool(rung))
     assert rung == [7]
     os.close(bell)
-
-
-# ------------------------------------------------------------------------------------------------------------ threads
-
-
-def test_aside_leaves_the_thread_and_comes_back(pump: Pump) -> None:
-    """What is done aside is done in another thread; the story goes on in the pump's own."""
-    here = threading.get_ident()
-
-    def story() -> Story[bool]:
-        there: int = yield Aside(threading.get_ident)
-        return there != here and threading.get_ident() == here
-
-    assert pumped(pump, story()) == [True]
-
-
-def test_error_aside_is_raised_in_the_story(pump: Pump) -> None:
-    """An exception of the work aside is raised where the story waits for it, and can be caught there."""
-
-    def story() -> Story[str]:
-        try:
-            yield Aside(int, ("no number",))
-        except ValueError:
-            return "caught"
-        return "not raised"
-
-    assert pumped(pump, story()) == ["caught"]
-
-
-def test_together_gathers_stories(pump: Pump) -> None:
-    """Stories that wait for the same work share calls, and each gets its own answer or exception."""
-    groups: list[int] = []
-
-    def work(group: Sequence[int]) -> list[int | ValueError]:
-        groups.append(len(group))
-        return [ValueError(number) if number % 10 == 3 else number for number in group]
-
-    def story(number: int) -> Story[int]:
-        try:
-            got: int = yield from for_one(work, number)
-        except ValueError as error:
-            return -int(error.args[0])
-        return got
-
-    values = pumped(pump, *(story(number) for number in range(100)))
-    assert sorted(values, key=abs) == [-number if number % 10 == 3 else number for number in range(100)]
-    assert len(groups) < 100
-
-
-def test_error_of_all_together(pump: Pump) -> None:
-    """When the whole group's work raises, every story of the group is told, and later groups work again."""
-    calls: list[int] = []
-
-    def work(group: Sequence[int]) -> list[int]:
-        calls.append(len(group))
-        if len(calls) == 1:
-            raise OSError("disk")
-        return list(group)
-
-    def story(number: int) -> Story[int]:
-        got: int = yield from for_one(work, number)
-        return got
-
-    ended = Ended()
-    for number in range(5):
-        pump.start(story(number), ended)
-    turn_until(pump, lambda: ended.count == 5)
-    assert len(ended.errors) == calls[0]
-    assert all(isinstance(error, OSError) for error in ended.errors)
-    assert pumped(pump, story(9)) == [9]
-
-
-def test_together_stays_here_while_it_is_quick() -> None:
-    """Work that was quick is done in the pump's own thread; once it was slow, in another, until it is quick again."""
-    now = [0.0]
-    slow = [False]
-    where: list[str] = []
-    pump = Pump(Lanes(1), clock=lambda: now[0])
-
-    def work(group: Sequence[int]) -> list[int]:
-        where.append(threading.current_thread().name.partition("-aside")[0])
-        now[0] += INLINE_S * 2 * len(group) if slow[0] else 0
-        return list(group)
-
-    def story() -> Story[int]:
-        got: int = yield from for_one(work, 7)
-        return got
-
-    for is_slow in (False, False, True, True, False):
-        slow[0] = is_slow
-        assert pumped(pump, story()) == [7]
-    assert where == ["scs", "MainThread", "MainThread", "scs", "scs"]
-    for _ in range(100):
-        assert pumped(pump, story()) == [7]
-    assert where[-1] == "MainThread"
-    pump.close()
-
-
-def test_quick_work_waits_for_nobody() -> None:
-    """Work that is known to be quick begins at once, though a thread is busy and others might still join."""
-    now = [0.0]
-    groups: list[int] = []
-    go = threading.Event()
-    pump = Pump(Lanes(1), clock=lambda: now[0])
-
-    def work(group: Sequence[int]) -> list[int]:
-        groups.append(len(group))
-        return list(group)
-
-    def story() -> Story[int]:
-        got: int = yield from for_one(work, 7)
-        return got
-
-    def busy() -> Story[None]:
-        yield Aside(go.wait, (10,))
-
-    assert pumped(pump, story()) == [7]  # it shows itself to be quick
-    ended = Ended()
-    pump.start(busy(), ended)
-    pump.start(story(), ended)
-    pump.turn(0.0)
-    pump.turn(0.0)
-    assert (groups, ended.values) == ([1, 1], [7])  # at a time that stood still
-    go.set()
-    turn_until(pump, lambda: ended.count == 2)
-    pump.close()
-
-
-def test_work_that_ends_after_the_pump_rings_for_nobody(tmp_path: Path) -> None:
-    """A thread that is not done when the pump is closed writes nothing into whatever has the bell's number by then."""
-    go = threading.Event()
-    pump = Pump(Lanes(1))
-
-    def slow() -> None:
-        go.wait(10)
-
-    def story() -> Story[None]:
-        yield Aside(slow, ())
-
-    pump.start(story(), Ended())
-    pump.turn(0.0)
-    pump.close()
-    files = [(tmp_path / str(number)).open("wb", buffering=0) for number in range(40)]  # one of them gets the number
-    go.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("scs-aside"):
-            thread.join(10)
-    assert [file.tell() for file in files] == [0] * 40
-    for file in files:
-        file.close()
-
-
-def test_slow_work_aside_does_not_stop_the_network(pump: Pump) -> None:
-    """While a thread is busy, requests go out and come back."""
-    go = threading.Event()
-
-    def slow() -> Story[str]:
-        yield Aside(go.wait, (10,))
-        return "slow"
-
-    with Peer(lambda _: reply(200, b"x")) as peer:
-        ended = Ended()
-        pump.start(slow(), ended)
-        assert pumped(pump, fetch(peer.url))[0].body == b"x"
-        assert ended.count == 0
-        go.set()
-        turn_until(pump, lambda: ended.count == 1)
 
 
 # ----------------------------------------------------------------------------------------------------------- children
@@ -1002,50 +833,6 @@ def test_child_that_will_not_close(pump: Pump) -> None:
         return "not told"
 
     assert pumped(pump, parent()) == ["told"]
-
-
-@pytest.mark.parametrize("values", [[], [1, 2]], ids=["too few", "too many"])
-def test_together_with_another_number_of_values(pump: Pump, values: list[int]) -> None:
-    """Work that gives back another number of values than it got items fails the story: no value is anybody's guess."""
-
-    def work(group: Sequence[int]) -> list[int]:
-        return values
-
-    def story() -> Story[Any]:
-        return (yield from for_one(work, 1))
-
-    with pytest.raises(ValueError, match="1 items"):
-        pumped(pump, story())
-
-
-def test_groups_are_not_too_large() -> None:
-    """However many stories wait for the same work, no call gets more than GROUP_MAX items."""
-    sizes: list[int] = []
-
-    def work(group: Sequence[int]) -> list[int]:
-        sizes.append(len(group))
-        return list(group)
-
-    def story(number: int) -> Story[int]:
-        got: int = yield from for_one(work, number)
-        return got
-
-    for pump in new_pump():
-        assert sorted(pumped(pump, *(story(number) for number in range(1000)))) == list(range(1000))
-    assert max(sizes) <= GROUP_MAX
-
-
-def test_thread_that_exits(pump: Pump) -> None:
-    """Work aside that raises SystemExit ends its story with an error: nobody waits for ever."""
-
-    def work() -> None:
-        raise SystemExit(3)
-
-    def story() -> Story[None]:
-        yield Aside(work)
-
-    with pytest.raises(RuntimeError, match="SystemExit"):
-        pumped(pump, story())
 
 
 def test_rate_is_shared_by_those_that_wait() -> None:

@@ -36,7 +36,8 @@ from sync_cloud_storage.model import (
     Upload,
     Uploaded,
 )
-from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, SETTLE_ROWS, TROUBLES_KEPT, Rules, Run, Tally
+from sync_cloud_storage.run import DRAIN_LIMIT_S, REPLANS, SETTLE_RESULTS, SETTLE_ROWS, Rules, Run
+from sync_cloud_storage.tally import TROUBLES_KEPT, Tally
 from sync_cloud_storage.worker import Batch, Drain, Rate, Report
 from tests.unit.telling import Time
 
@@ -151,7 +152,7 @@ class Crew:
         """Take a message."""
         self.sent.append((worker, message))
         if isinstance(message, Drain):
-            self._said.append((worker, Report((), (), 0, 0, 0, 0, drained=True)))
+            self._said.append((worker, Report((), (), 0, 0, 0, drained=True)))
         if isinstance(message, Batch):
             for ticket, task in message.tasks:
                 self._work(worker, ticket, task)
@@ -164,7 +165,7 @@ class Crew:
             self._said += [(worker, one) for one in results]
         else:
             over = () if any(isinstance(one, Stopped) for one in results) else (ticket,)
-            self._said.append((worker, Report(tuple(results), over, 10, 1, 1, 3)))
+            self._said.append((worker, Report(tuple(results), over, 10, 1, 3)))
 
     def receive(self, longest_s: float) -> list[tuple[int, Report | Lost]]:
         """Say what there is to be said."""
@@ -552,7 +553,7 @@ def test_results_of_a_worker_that_stops_are_kept() -> None:
             """Finish the other one while draining."""
             if isinstance(message, Drain):
                 self.sent.append((worker, message))
-                late = Report((Downloaded(2, "e", "", "", 5, AT),), (1,), 0, 0, 0, 0, drained=True)
+                late = Report((Downloaded(2, "e", "", "", 5, AT),), (1,), 0, 0, 0, drained=True)
                 self._said.append((worker, late))
             else:
                 super().send(worker, message)

@@ -17,6 +17,7 @@ from sync_cloud_storage.units import (
     parse_rate,
     parse_timetable,
     print_bytes,
+    print_count,
     print_duration,
     print_rate,
 )
@@ -67,6 +68,12 @@ def test_bytes_read(text: str, size_bytes: int) -> None:
 def test_bytes_printed(size_bytes: int, text: str) -> None:
     """Sizes are printed with one decimal in the unit that keeps the number below 1024."""
     assert print_bytes(size_bytes) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 blobs"), (1, "1 blob"), (2_000, "2,000 blobs")])
+def test_counts_are_printed(count: int, text: str) -> None:
+    """One is one, and all else are several, with commas between thousands."""
+    assert print_count(count, "blob") == text
 
 
 @given(st.integers(min_value=0, max_value=1 << 63))

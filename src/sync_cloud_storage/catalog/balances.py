@@ -58,6 +58,10 @@ SELECT name, CASE WHEN skip_reason IS NOT NULL THEN 'skipped' WHEN {_HAS_FAILED}
 FROM containers WHERE skip_reason IS NOT NULL OR status = 0 OR ({_HAS_FAILED}) ORDER BY name
 """  # noqa: S608 - of the constants above
 
+_CODES = f"""
+SELECT reason, count(*) FROM ({_UNLISTED}) WHERE state = 'failed' GROUP BY reason ORDER BY 2 DESC, 1
+"""  # noqa: S608 - of the constant above
+
 _LISTED = "SELECT coalesce(sum(blobs), 0), coalesce(sum(bytes), 0) FROM containers"
 
 _TIMES = """
@@ -66,66 +70,63 @@ SELECT coalesce(min(began_at_utc), ''), coalesce(max(ended_at_utc), ''),
 """
 
 
-def balances(database: Database) -> Iterator[Balance]:
-    """Each container, by name, counted row by row."""
-    for (name,) in database.each(_NAMES):
-        counter = database.row("SELECT blobs, bytes FROM containers WHERE name = ?", (name,))
-        groups = tuple(map(Group._make, database.rows(_GROUPS, (name,))))
-        yield Balance(name, None if counter is None else Sum(*counter), groups)
+class Book:
+    """Reads only; where all is to be of one moment, inside `Catalog.snapshot`. Raises as `Catalog` does."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def unaccounted(database: Database) -> str:
-    """Hold what the listings of all containers counted against the running sums of what became of it; "" if they agree.
+    def balances(self) -> Iterator[Balance]:
+        """Each container, by name: what was listed, and what became of it, counted row by row."""
+        for (name,) in self._database.each(_NAMES):
+            counter = self._database.row("SELECT blobs, bytes FROM containers WHERE name = ?", (name,))
+            groups = tuple(map(Group._make, self._database.rows(_GROUPS, (name,))))
+            yield Balance(name, None if counter is None else Sum(*counter), groups)
 
-    Each is kept by another part of the program, so that a blob that one of them loses shows in the other. Costs a look
-    at every container, and at every row only where something is wrong: then the container is named.
-    """
-    listed = Sum(*(database.row(_LISTED) or (0, 0)))
-    kept = [sums for name, sums in running(database).items() if name != "gone"]
-    found = Sum(sum(one.blobs for one in kept), sum(one.bytes for one in kept))
-    if listed == found:
-        return ""
-    where = next(filter(None, map(difference, balances(database))), None)
-    if where is not None:
-        return f"{where.code}: {where.sentence}"
-    return f"COUNTS-DIFFER: {listed.blobs:,} blobs were listed, and {found.blobs:,} are accounted for."
+    def unaccounted(self) -> str:
+        """Hold what the listings of all containers counted against the running sums of what became of it; "" if equal.
 
+        Each is kept by another part of the program, so that a blob that one of them loses shows in the other. Costs a
+        look at every container, and at every row only where something is wrong: then the container is named.
+        """
+        listed = Sum(*(self._database.row(_LISTED) or (0, 0)))
+        kept = [sums for name, sums in self.running().items() if name != "gone"]
+        found = Sum(sum(one.blobs for one in kept), sum(one.bytes for one in kept))
+        if listed == found:
+            return ""
+        where = next(filter(None, map(difference, self.balances())), None)
+        if where is not None:
+            return f"{where.code}: {where.sentence}"
+        return f"COUNTS-DIFFER: {listed.blobs:,} blobs were listed, and {found.blobs:,} are accounted for."
 
-def running(database: Database) -> dict[str, Sum]:
-    """The running sums of the whole catalog, by class; {} where somebody emptied them, to be counted anew."""
-    return {name: Sum(*sums) for name, sums in counting.read(database).items()}
+    def running(self) -> dict[str, Sum]:
+        """The running sums of the whole catalog, by class; {} where somebody emptied them, to be counted anew."""
+        return {name: Sum(*sums) for name, sums in counting.read(self._database).items()}
 
+    def rows(self, *, exceptions: bool = False) -> Iterator[BlobRow]:
+        """Every blob, by container and name as their UTF-8 bytes sort; *exceptions*: not proven, or not right since."""
+        return map(BlobRow._make, self._database.each(f"{_ROWS}{_EXCEPTION if exceptions else ''}{_ORDER}"))
 
-def rows(database: Database, *, exceptions: bool = False) -> Iterator[BlobRow]:
-    """Every blob, by container and name as their UTF-8 bytes sort; *exceptions*: those that are not proven, or mismatched."""
-    return map(BlobRow._make, database.each(f"{_ROWS}{_EXCEPTION if exceptions else ''}{_ORDER}"))
+    def row(self, container: str, blob: str) -> BlobRow | None:
+        """One blob, None where the catalog has none of that name."""
+        found = self._database.row(f"{_ROWS} WHERE container = ? AND blob = ?", (container, blob))
+        return BlobRow._make(found) if found else None
 
+    def unlisted(self) -> Iterator[UnlistedContainer]:
+        """Containers that are not listed, or not to their end, by name."""
+        return map(UnlistedContainer._make, self._database.each(_UNLISTED))
 
-def row(database: Database, container: str, blob: str) -> BlobRow | None:
-    """One blob, None where the catalog has none of that name."""
-    found = database.row(f"{_ROWS} WHERE container = ? AND blob = ?", (container, blob))
-    return BlobRow._make(found) if found else None
+    def containers(self) -> Containers:
+        """How many containers there are, and how many of them are not listed."""
+        found = dict(self._database.rows(f"SELECT state, count(*) FROM ({_UNLISTED}) GROUP BY state"))  # noqa: S608
+        known = (self._database.row("SELECT count(*) FROM containers") or (0,))[0]
+        return Containers(known, found.get("pending", 0), found.get("failed", 0), found.get("skipped", 0))
 
+    def container_codes(self) -> tuple[tuple[str, int], ...]:
+        """Why containers could not be listed: codes, and how many each."""
+        return tuple((code, count) for code, count in self._database.rows(_CODES))
 
-def unlisted(database: Database) -> Iterator[UnlistedContainer]:
-    """Containers that are not listed, or not to their end, by name."""
-    return map(UnlistedContainer._make, database.each(_UNLISTED))
-
-
-def containers(database: Database) -> Containers:
-    """How many containers there are, and how many of them are not listed."""
-    found = dict(database.rows(f"SELECT state, count(*) FROM ({_UNLISTED}) GROUP BY state"))  # noqa: S608
-    known = (database.row("SELECT count(*) FROM containers") or (0,))[0]
-    return Containers(known, found.get("pending", 0), found.get("failed", 0), found.get("skipped", 0))
-
-
-def container_codes(database: Database) -> tuple[tuple[str, int], ...]:
-    """Why containers could not be listed: codes, and how many each."""
-    sql = f"SELECT reason, count(*) FROM ({_UNLISTED}) WHERE state = 'failed' GROUP BY reason ORDER BY 2 DESC, 1"  # noqa: S608
-    return tuple((code, count) for code, count in database.rows(sql))
-
-
-def times(database: Database) -> tuple[str, str, str]:
-    """When the first run began, the last one ended, and the last check ended."""
-    first, last, check = database.row(_TIMES) or ("", "", "")
-    return first, last, check
+    def times(self) -> tuple[str, str, str]:
+        """When the first run began, the last one ended, and the last check ended; "" for never."""
+        first, last, check = self._database.row(_TIMES) or ("", "", "")
+        return first, last, check

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import balances, containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog import containers, objects, opening, pages, results, state, sums, work
+from sync_cloud_storage.catalog.balances import Book
 from sync_cloud_storage.catalog.manifests import ManifestVerbs
 from sync_cloud_storage.catalog.state import utc_text
 from sync_cloud_storage.model import Attest
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from sync_cloud_storage.balance import Balance, BlobRow, Containers, Sum, UnlistedContainer
     from sync_cloud_storage.catalog.database import Database
     from sync_cloud_storage.catalog.lock import Lock
     from sync_cloud_storage.catalog.results import RowResult
@@ -49,13 +49,18 @@ if TYPE_CHECKING:
 
 
 class Catalog(ManifestVerbs):
-    """A catalog that is open. Made by `create`, `open` or `read`; a context manager."""
+    """A catalog that is open. Made by `create`, `open` or `read`; a context manager.
+
+    Attributes:
+        book: The same, read as a book of accounts.
+    """
 
     def __init__(self, database: Database, lock: Lock | None, now: Callable[[], datetime]) -> None:
         self._database = database
         self._lock = lock
         self._now = now
         self._run: int | None = None
+        self.book = Book(database)
 
     # ------------------------------------------------------------------------------------------- open and close
 
@@ -106,6 +111,15 @@ class Catalog(ManifestVerbs):
         """
         return opening.forget(_real(path), now, host or os.uname().nodename)
 
+    @staticmethod
+    def set_aside(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path | None:
+        """Make room for a new catalog where the old one is damaged or lost; where what was left of it is, if anything.
+
+        Raises:
+            As `forget`.
+        """
+        return opening.set_aside(_real(path), now, host or os.uname().nodename)
+
     def close(self) -> None:
         """Let go of the file. Needed for nothing but to be quick the next time; safe to call twice."""
         if self._lock is None:
@@ -141,6 +155,11 @@ class Catalog(ManifestVerbs):
             if value != known:
                 state.put(self._database, key, value)
             return bool(known) and value != known
+
+    def identity(self) -> tuple[str, str, str]:
+        """Account, bucket and NAS that it is tied to, "" for none yet."""
+        account, bucket, nas_id = (state.get(self._database, key) for key in ("account", "bucket", "nas_id"))
+        return account, bucket, nas_id
 
     def nas_id(self) -> str:
         """The NAS that it is tied to, "" for none yet."""
@@ -198,10 +217,6 @@ class Catalog(ManifestVerbs):
         with self._database.atomic():
             return containers.reset(self._database, is_live)
 
-    def reset_all(self) -> int:
-        """Set all containers back to pending, to be listed from the start; how many."""
-        return self.reset_live(lambda _: True)
-
     def has_container(self, name: str) -> bool:
         """Say whether the catalog knows this container."""
         return containers.has(self._database, name)
@@ -251,6 +266,10 @@ class Catalog(ManifestVerbs):
     def everything(self, after_id: int, limit: int, *, deep: bool = False) -> list[Check]:
         """Rows that claim a file or an object with a greater id than *after_id*, by id."""
         return work.everything(self._database, after_id, limit, deep=deep)
+
+    def to_read(self, after_id: int, limit: int, *, part: int = 1, parts: int = 1) -> list[Check]:
+        """Files to read again with a greater id than *after_id*, by id; of *parts* slices the one numbered *part*."""
+        return work.to_read(self._database, after_id, limit, part=part, parts=parts)
 
     def begin_objects(self) -> list[ListObjects]:
         """Forget what the bucket was seen to hold; how to list it anew."""
@@ -336,10 +355,6 @@ class Catalog(ManifestVerbs):
         """How many containers have each status that occurs."""
         return sums.container_counts(self._database)
 
-    def unaccounted(self) -> str:
-        """Say what does not add up between what was listed and what became of it; "" when all does."""
-        return balances.unaccounted(self._database)
-
     def moving(self, containers: Sequence[str]) -> int:
         """How many blobs of these containers are not skipped."""
         return sums.moving(self._database, containers)
@@ -348,48 +363,17 @@ class Catalog(ManifestVerbs):
         """The first *limit* things that did not go well."""
         return sums.problems(self._database, limit)
 
+    def damage(self) -> str:
+        """What is damaged in the file, "" for nothing. Looks at every page and index, however long it takes."""
+        return sums.damage(self._database)
+
     def check(self) -> list[str]:
         """Look at every page, index and sum, however long it takes; what is wrong, [] when nothing is."""
         return sums.check(self._database)
 
-    # ------------------------------------------------------------------------------------------------- accounts
-
     def snapshot(self) -> AbstractContextManager[None]:
         """All that is read inside is of one moment, while a run goes on."""
         return self._database.snapshot()
-
-    def balances(self) -> Iterator[Balance]:
-        """Each container, by name: what was listed, and what became of it, counted row by row."""
-        return balances.balances(self._database)
-
-    def running_sums(self) -> dict[str, Sum]:
-        """The running sums by class; {} where somebody emptied them."""
-        return balances.running(self._database)
-
-    def blob_rows(self, *, exceptions: bool = False) -> Iterator[BlobRow]:
-        """Every blob, or every one that is not proven, by container and name as their UTF-8 bytes sort."""
-        return balances.rows(self._database, exceptions=exceptions)
-
-    def blob_row(self, container: str, blob: str) -> BlobRow | None:
-        """One blob, None where there is none of that name."""
-        return balances.row(self._database, container, blob)
-
-    def unlisted_containers(self) -> Iterator[UnlistedContainer]:
-        """Containers that are not listed, or not to their end, by name."""
-        return balances.unlisted(self._database)
-
-    def containers_in_sum(self) -> tuple[Containers, tuple[tuple[str, int], ...]]:
-        """How many containers there are, and by code how many could not be listed."""
-        return balances.containers(self._database), balances.container_codes(self._database)
-
-    def run_times(self) -> tuple[str, str, str]:
-        """When the first run began, the last one ended, and the last check ended; "" for never."""
-        return balances.times(self._database)
-
-    def identity(self) -> tuple[str, str, str]:
-        """Account, bucket and NAS that it is tied to, "" for none yet."""
-        account, bucket, nas_id = (state.get(self._database, key) for key in ("account", "bucket", "nas_id"))
-        return account, bucket, nas_id
 
     def _at(self) -> str:
         return utc_text(self._now())

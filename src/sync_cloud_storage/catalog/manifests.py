@@ -1,19 +1,16 @@
-"""The catalog's verbs about files and manifests on the NAS, and about its own rebuild. A part of `Catalog`."""
+"""The catalog's verbs about manifests on the NAS, and about its own rebuild. A part of `Catalog`."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.catalog import opening, recalling, sums, work
+from sync_cloud_storage.catalog import recalling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from sync_cloud_storage.catalog.database import Database
-    from sync_cloud_storage.model import Check, Entry
+    from sync_cloud_storage.model import Entry
 
 
 class ManifestVerbs:
@@ -66,20 +63,3 @@ class ManifestVerbs:
     def is_untouched(self) -> bool:
         """Whether nothing was copied with it yet."""
         return recalling.is_untouched(self._database)
-
-    @staticmethod
-    def set_aside(path: Path, now: Callable[[], datetime], *, host: str = "") -> Path | None:
-        """Make room for a new catalog where the old one is damaged or lost; where what was left of it is, if anything.
-
-        Raises:
-            As `forget`.
-        """
-        return opening.set_aside(Path(os.path.realpath(path)), now, host or os.uname().nodename)
-
-    def to_read(self, after_id: int, limit: int, *, part: int = 1, parts: int = 1) -> list[Check]:
-        """Files to read again with a greater id than *after_id*, by id; of *parts* slices the one numbered *part*."""
-        return work.to_read(self._database, after_id, limit, part=part, parts=parts)
-
-    def damage(self) -> str:
-        """What is damaged in the file, "" for nothing. Looks at every page and index, however long it takes."""
-        return sums.damage(self._database)

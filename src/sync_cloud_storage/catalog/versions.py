@@ -51,8 +51,8 @@ WHERE name = (SELECT container FROM sync WHERE id = ?) AND status <> 0
 
 _GONE = "AZ-404-GONE: The source no longer has it, and there is no good copy of it on the NAS."
 
-# gone at, updated at, error, id. A row that was gone already and is pending again lost its file since; why it was pending
-# again stays to be read.
+# gone at, updated at, error, id. A row that was gone already and is pending again lost its file since; the reason why
+# stays to be read.
 LEAVE = """
 UPDATE sync SET gone_at_utc = ?, updated_at = ?,
     azure_status = CASE WHEN azure_status = 1 OR skip_reason IS NOT NULL THEN azure_status ELSE 2 END,

@@ -1,8 +1,8 @@
 """The command `scs`: parse, call one method of `Migration`, print. Floor 5, the top: clock and streams come in here.
 
-`verb.py` is the form of every verb, `verbs.py` has them all (`proofs.py` those for the end), `start.py` runs one,
-`stop.py` hears Ctrl-C; here is the way in, and what is said to words that no verb knows. What costs time to import (the
-SDKs, rich, the catalog) is imported when a verb runs, so that `scs --help` is quick.
+`verb.py` is the form of every verb, `verbs.py` has them all (`proofs.py` those for the end), `start.py` runs one with
+what `parts.py` names, `stop.py` hears Ctrl-C; here is the way in, and what is said to words that no verb knows. What
+costs time to import (the SDKs, rich, the catalog) is imported when a verb runs, so that `scs --help` is quick.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sync_cloud_storage.cli.parts import Parts
 from sync_cloud_storage.cli.start import console_for
-from sync_cloud_storage.cli.verbs import APP, Parts
+from sync_cloud_storage.cli.verbs import APP
 from sync_cloud_storage.console.outlet import Outlet
 from sync_cloud_storage.errors import ScsError, UsageFault
 from sync_cloud_storage.redact import redact
@@ -24,8 +25,8 @@ from sync_cloud_storage.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sync_cloud_storage.cli.parts import MigrationFace
     from sync_cloud_storage.cli.stop import Stop
-    from sync_cloud_storage.cli.verbs import MigrationFace
     from sync_cloud_storage.progress import Progress
     from sync_cloud_storage.settings import Settings
 

@@ -13,8 +13,8 @@ from sync_cloud_storage.cli.verb import Verb
 from sync_cloud_storage.errors import UsageFault
 
 if TYPE_CHECKING:
+    from sync_cloud_storage.cli.parts import MigrationFace
     from sync_cloud_storage.cli.stop import Stop
-    from sync_cloud_storage.cli.verbs import MigrationFace
     from sync_cloud_storage.console import Console
 
 _FORMS = ("csv", "jsonl", "html", "certificate")
@@ -45,10 +45,11 @@ def _report(batch_manifest: str | None, **options: Any) -> int:
 
 
 def _batch_manifest(migration: MigrationFace, console: Console, file: Path) -> int:
+    from sync_cloud_storage.units import print_count  # noqa: PLC0415
+
     count = migration.batch_manifest(file)
-    objects = "1 object" if count == 1 else f"{count:,} objects"
-    said = f"{file} names {objects}, for a job Compute checksum with CRC64NVME (S3 Batch Operations). "
-    said += "What it reports is taken in by scs xcheck --checksums."
+    said = f"{file} names {print_count(count, 'object')}, for a job Compute checksum with CRC64NVME "
+    said += "(S3 Batch Operations). What it reports is taken in by scs xcheck --checksums."
     none = "Every object is proven, so there is nothing to compute; no file was written."
     console.done(said if count else none, {"file": str(file) if count else None, "objects": count})
     return 0

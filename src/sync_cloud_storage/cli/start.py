@@ -16,8 +16,8 @@ from sync_cloud_storage.errors import ScsError, UsageFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sync_cloud_storage.cli.parts import MigrationFace, Parts
     from sync_cloud_storage.cli.stop import Stop
-    from sync_cloud_storage.cli.verbs import MigrationFace, Parts
 
 
 def start(options: dict[str, Any], act: Callable[[MigrationFace, Console], int], *, question: str = "") -> int:

@@ -24,6 +24,7 @@ from sync_cloud_storage.console.document import (
     verdict_document,
 )
 from sync_cloud_storage.console.outlet import Outlet
+from sync_cloud_storage.progress import stopped_code
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.safe import safe
 
@@ -160,12 +161,11 @@ class Console:
 
     def halted(self, signal_name: str) -> int:
         """A verb that only reads was stopped; gives the exit code."""
-        from rich.text import Text  # noqa: PLC0415
+        from sync_cloud_storage.console import report  # noqa: PLC0415
 
-        code = 143 if signal_name == "SIGTERM" else 130
-        by = "Ctrl-C" if signal_name == "SIGINT" else signal_name
+        code = stopped_code(signal_name)
         document = {"verb": self._verb, "exit_code": code, "stopped_by": signal_name}
-        self._tell([Text(f"Stopped by {by}; nothing was written.", style="yellow")], document)
+        self._tell(report.halted_lines(signal_name), document)
         return code
 
     def done(self, sentence: str, document: Mapping[str, object]) -> None:

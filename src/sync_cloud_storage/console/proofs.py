@@ -55,7 +55,12 @@ def verdict_lines(verdict: Verdict) -> list[Text]:
         lines.append(Text(f"It is signed with the key that you named: {verdict.public_key}"))
     else:
         lines.append(Text(f"It is signed with the key {verdict.public_key}"))
-        lines.append(Text("Anybody can sign with a key of their own: compare it with the one that scs init printed (--key)", style="yellow"))
+        lines.append(
+            Text(
+                "Anybody can sign with a key of their own: compare it with the one that scs init printed (--key)",
+                style="yellow",
+            )
+        )
     if verdict.catalog:
         lines.append(Text(f"The catalog {safe(verdict.catalog)} says the same: root, sums and exceptions."))
     way = " to ".join(safe(name) for name in (stated["account"], stated["bucket"]) if name)

@@ -31,8 +31,7 @@ def outcome_lines(outcome: Outcome) -> list[Text]:
     lines += [Text(safe(redact(note)), style="dim") for note in outcome.notes]
     took = units.print_duration(outcome.seconds)
     if outcome.stopped_by:
-        by = "Ctrl-C" if outcome.stopped_by == "SIGINT" else outcome.stopped_by
-        lines.append(Text(f"Stopped by {by} after {took}; the same command goes on from here.", style="yellow"))
+        lines.append(_stopped(outcome.stopped_by, f" after {took}; the same command goes on from here."))
     lines.append(_sum(outcome.totals, took if not outcome.stopped_by else ""))
     lines.append(_equation(outcome.totals))
     if outcome.unaccounted:
@@ -70,7 +69,7 @@ def status_lines(status: StatusReport, width: int) -> list[Text]:
             line.append(f"  {size:>10}".rstrip(), style="not dim")
         lines.append(line)
     states = ", ".join(f"{count:,} {_CONTAINERS[state]}" for state, count in status.containers if count)
-    lines.append(Text(f"  {_count(totals.containers, 'container')}{f': {states}' if states else ''}"))
+    lines.append(Text(f"  {units.print_count(totals.containers, 'container')}{f': {states}' if states else ''}"))
     if status.last_run:
         run = status.last_run
         until = f" to {run.ended_at_utc}" if run.ended_at_utc else ""
@@ -96,10 +95,19 @@ def init_lines(report: InitReport) -> list[Text]:
     return lines
 
 
+def halted_lines(signal_name: str) -> list[Text]:
+    """A verb that only reads was stopped."""
+    return [_stopped(signal_name, "; nothing was written.")]
+
+
 def fault_lines(sentence: str, hint: str) -> list[Text]:
     """An error: what happened and why, then the way out."""
     lines = [Text.assemble(("scs: ", "bold red"), safe(sentence))]
     return [*lines, Text(safe(hint), style="dim")] if hint else lines
+
+
+def _stopped(signal_name: str, more: str) -> Text:
+    return Text(f"Stopped by {'Ctrl-C' if signal_name == 'SIGINT' else signal_name}{more}", style="yellow")
 
 
 def _deeds(outcome: Outcome) -> list[str]:
@@ -150,9 +158,9 @@ def _scrubbed(outcome: Outcome) -> list[str]:
     found = "all are as they were downloaded"
     if wrong:
         found = f"{wrong:,} {'is' if wrong == 1 else 'are'} not as downloaded"
-    sentences = [f"Read {_count(outcome.read_again, 'file')} on the NAS again: {found}."]
+    sentences = [f"Read {units.print_count(outcome.read_again, 'file')} on the NAS again: {found}."]
     if again:
-        sentences.append(f"The next scs run downloads {_count(again, 'file')} again.")
+        sentences.append(f"The next scs run downloads {units.print_count(again, 'file')} again.")
     return sentences
 
 
@@ -165,7 +173,7 @@ def _sum(totals: Totals, took: str) -> Text:
     if totals.skipped:
         text += f"; {totals.skipped:,} skipped"
     if totals.containers_pending:
-        text += f"; {_count(totals.containers_pending, 'container')} to list"
+        text += f"; {units.print_count(totals.containers_pending, 'container')} to list"
     return Text(f"{text}.{f' Took {took}.' if took else ''}", style="bold")
 
 
@@ -188,7 +196,8 @@ def _failures(totals: Totals, verb: str) -> list[Text]:
         hint = f" Try again: scs {verb} --retry-failed"
         lines.append(Text.assemble((f"{_blobs(totals.failed)} failed.", "bold red"), hint))
     if totals.containers_failed:
-        lines.append(Text(f"{_count(totals.containers_failed, 'container')} could not be listed.", style="bold red"))
+        containers = units.print_count(totals.containers_failed, "container")
+        lines.append(Text(f"{containers} could not be listed.", style="bold red"))
     return lines
 
 
@@ -208,8 +217,4 @@ def _average(size_bytes: int, seconds: float) -> str:
 
 
 def _blobs(count: int) -> str:
-    return _count(count, "blob")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return units.print_count(count, "blob")

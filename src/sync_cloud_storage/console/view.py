@@ -120,8 +120,7 @@ def share(progress: Progress) -> int | None:
 def time_left(progress: Progress) -> str:  # noqa: PLR0911  (a table of spans)
     """The time left in words: rough, since a rough figure stays true for longer."""
     if progress.verb in {"sync", "run", "rebuild", "xcheck"} and progress.totals.containers_pending:
-        pending = progress.totals.containers_pending
-        return f"{pending:,} {'container' if pending == 1 else 'containers'} to list"
+        return f"{units.print_count(progress.totals.containers_pending, 'container')} to list"
     eta_s = progress.eta_s
     if not eta_s:
         return ""

@@ -126,7 +126,7 @@ def work(pipe: Connection, parent: int, not_ours: Sequence[Connection]) -> None:
     try:
         worker = Worker(setup, outbox.put)
     except ScsError as error:
-        outbox.put(Report((Stopped(error.code, error.sentence, error.hint),), (), 0, 0, 0, 0, drained=True))
+        outbox.put(Report((Stopped(error.code, error.sentence, error.hint),), (), 0, 0, 0, drained=True))
         outbox.put(None)
         sender.join()
         _wait_for_end(pipe)

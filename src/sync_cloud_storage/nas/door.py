@@ -154,24 +154,6 @@ class Nas:
                 "Mount it again, then run again; nothing was written to what lies below.",
             )
 
-    def check_writable(self) -> None:
-        """Write, flush and remove one byte, so that a run need not begin in order to fail.
-
-        Raises:
-            EnvironmentFault: `NAS-READONLY`, `NAS-PERM`, `NAS-FULL` ...
-        """
-        probe = f"probe-{os.getpid()}"
-        try:
-            fd = self._scratch.create(probe)
-            try:
-                os.write(fd, b"x")
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-                self._scratch.remove(probe)
-        except OSError as error:
-            raise as_environment(error, self._scratch.path, self._root_fd) from error
-
     def free_bytes(self) -> int:
         """Bytes that this user may still write."""
         try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from sync_cloud_storage.balance import LEVELS, STATES, Sum
+from sync_cloud_storage.balance import LEVELS, STATES, WORDS, Sum
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.report.style import STYLE
 from sync_cloud_storage.safe import safe
-from sync_cloud_storage.units import print_bytes
+from sync_cloud_storage.units import print_bytes, print_count
 from sync_cloud_storage.ways import way_out
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.balance import Balance, Whole
 
-_WORDS = {
-    "proven": "proven in S3",
-    "uploaded": "in S3, not proven",
-    "downloaded": "only on the NAS",
-    "pending": "to download",
-    "failed": "failed",
-    "skipped": "skipped",
-}
 _REASONS_SHOWN = 200
 _CHART = 1000  # units of a bar
 _SEEN = 3.0  # of these: two or three pixels
@@ -66,23 +58,23 @@ def _head(whole: Whole) -> str:
 def _verdict(whole: Whole) -> str:
     unproven = whole.unproven()
     skipped = whole.balance.states()["skipped"]
-    mismatched = whole.balance.sum_of(lambda group: group.mismatched)
+    mismatched = whole.balance.mismatched()
     containers = whole.containers
     kind, words, more = "good", "Everything that was listed is proven in S3.", ""
     if whole.difference_count:
         kind, words = "bad", "The sums do not add up: see below."
     elif not containers.known:
         kind, words = "fair", "Nothing was listed yet."
-    elif unproven.blobs or mismatched.blobs or containers.to_list or containers.failed:
+    elif whole.exit_code:
         kind = "bad" if whole.balance.failed() or mismatched.blobs or containers.failed else "fair"
         words = f"{_blobs(unproven)} not proven." if unproven.blobs else "Not everything is as it should be."
     notes = []
     if mismatched.blobs:
         notes.append(f"A check found {_blobs(mismatched)} wrong, on the NAS or in S3.")
     if containers.to_list or containers.failed:
-        notes.append(f"{_count(containers.to_list + containers.failed, 'container')} not listed to the end.")
+        notes.append(f"{print_count(containers.to_list + containers.failed, 'container')} not listed to the end.")
     both = ((skipped.blobs, "blob"), (containers.skipped, "container"))
-    if left_out := " and ".join(_count(count, noun) for count, noun in both if count):
+    if left_out := " and ".join(print_count(count, noun) for count, noun in both if count):
         notes.append(f"Skipped: {left_out}.")
     more = f"<span>{' '.join(notes)}</span>" if notes else ""
     return f'<div class="verdict {kind}">{words}{more}</div>'
@@ -90,7 +82,7 @@ def _verdict(whole: Whole) -> str:
 
 def _tiles(whole: Whole) -> str:
     listed, states = whole.balance.sum_of(), whole.balance.states()
-    tiles = [("listed", "listed", listed)] + [(state, _WORDS[state], states[state]) for state in STATES]
+    tiles = [("listed", "listed", listed)] + [(state, WORDS[state], states[state]) for state in STATES]
     gone = whole.balance.gone()
     cells = "\n".join(
         f'<div class="tile t-{kind}"><b>{found.blobs:,}</b><span>{words}<br>{print_bytes(found.bytes)}</span></div>'
@@ -117,7 +109,7 @@ def _chart(whole: Whole) -> str:
         rows.append(
             f'<div class="label"><span>{words}</span><span class="soft">{proven}</span></div>{_bar(parts, total)}'
         )
-    keys = "".join(f'<span><i class="{state}"></i>{_WORDS[state]}</span>' for state in STATES if states[state].blobs)
+    keys = "".join(f'<span><i class="{state}"></i>{WORDS[state]}</span>' for state in STATES if states[state].blobs)
     return f'<section class="card"><h2>How far it is</h2>{"".join(rows)}<div class="key">{keys}</div></section>'
 
 
@@ -143,7 +135,7 @@ def _failures(whole: Whole) -> str:
     found: list[tuple[str, str, str, int | None]]
     found = [("failed", code, _blobs(amount), amount.bytes) for code, amount in balance.failed().items()]
     found += [("found by a check", code, _blobs(amount), amount.bytes) for code, amount in balance.found().items()]
-    found += [("not listed", code, _count(count, "container"), None) for code, count in whole.container_codes]
+    found += [("not listed", code, print_count(count, "container"), None) for code, count in whole.container_codes]
     rows = [
         f'<tr><td><code>{_name(code) or "no code"}</code></td><td class="w">{what}</td><td class="n">{amount}</td>'
         f'<td class="n">{"" if size is None else print_bytes(size)}</td><td class="t">{escape(way_out(code))}</td></tr>'
@@ -243,8 +235,4 @@ def _name(text: str) -> str:
 
 
 def _blobs(of: Sum) -> str:
-    return _count(of.blobs, "blob")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return print_count(of.blobs, "blob")

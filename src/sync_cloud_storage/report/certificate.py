@@ -1,4 +1,4 @@
-"""The certificate: what is so at one moment, everything by name that is not proven or not as it was, and a signature. docs/proof.md.
+"""The certificate: what is so at one moment, by name what is not proven or not right, and a signature. docs/proof.md.
 
 A text of JSON lines, each written in the one way of `as_jsonl.line`:
 

@@ -155,11 +155,14 @@ class _Reading:
     def require_sums(self) -> None:
         """Raise unless the lines are as many as the statement says, and its sums add up."""
         statement = self.statement
-        for what, counted in (("containers", self._containers), ("blobs", self._blobs)):
-            if (stated := statement["exceptions"][what]) != counted:
-                raise _broken(f"it states {stated:,} exceptions that are {what}, and names {counted:,}")
-        if (stated := statement["mismatched"]["blobs"]) != self._mismatched:
-            raise _broken(f"it states {stated:,} mismatched blobs, and names {self._mismatched:,}")
+        stated = statement["exceptions"]
+        for what, so, counted in (
+            ("exceptions that are containers", stated["containers"], self._containers),
+            ("exceptions that are blobs", stated["blobs"], self._blobs),
+            ("mismatched blobs", statement["mismatched"]["blobs"], self._mismatched),
+        ):
+            if so != counted:
+                raise _broken(f"it states {so:,} {what}, and names {counted:,}")
         for state in STATES[1:]:
             so, named = statement["states"][state], dict(zip(_SUM, self._states[state], strict=True))
             if so != named:

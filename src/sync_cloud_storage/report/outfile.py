@@ -1,20 +1,18 @@
-"""A file that is written whole or not at all: beside its place first, then flushed to disk and renamed."""
+"""A file that a person asked for: it appears whole or not at all, and goes over nothing that must not be lost."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sync_cloud_storage.draft import Draft
 from sync_cloud_storage.errors import EnvironmentFault, UsageFault
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-_GATHERED_BYTES = 1 << 18
 
 
 class OutFile:
@@ -31,13 +29,10 @@ class OutFile:
         self._shown = path
         self._path = Path(os.path.realpath(path))
         self._refuse_strange(kept)
-        self._draft = self._path.with_name(f".{self._path.name[:100]}.{secrets.token_hex(4)}.tmp")
         try:
-            # With the rights that the user's umask gives to any new file.
-            handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            self._draft = Draft(self._path)
         except OSError as error:
             raise self._cannot(error) from None
-        self._file = os.fdopen(handle, "wb", buffering=_GATHERED_BYTES)
 
     def write(self, text: str) -> None:
         """Write *text*, as UTF-8."""
@@ -46,22 +41,14 @@ class OutFile:
     def write_bytes(self, data: bytes) -> None:
         """Write *data*."""
         try:
-            self._file.write(data)
+            self._draft.write(data)
         except OSError as error:
             raise self._cannot(error) from None
 
     def publish(self) -> None:
         """Put it into its place; it is durable when this returns."""
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._draft.rename(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            self._draft.publish()
         except OSError as error:
             raise self._cannot(error) from None
 
@@ -71,10 +58,7 @@ class OutFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # of what could not be flushed before, which was said already
-            self._file.close()
-        with suppress(OSError):  # gone, when it was published
-            self._draft.unlink()
+        self._draft.__exit__(kind, error, trace)
 
     def _refuse_strange(self, kept: tuple[Path, ...]) -> None:
         try:

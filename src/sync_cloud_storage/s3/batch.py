@@ -11,15 +11,15 @@ have them the other way round: neither is needed. ETags are named `etag` there, 
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
-import os
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
+from sync_cloud_storage.checksum import crc_from_s3
+from sync_cloud_storage.draft import Draft
 from sync_cloud_storage.errors import UsageFault
 from sync_cloud_storage.s3.delivery import UNREADABLE, beside, md5_of, read_manifest
 
@@ -143,8 +143,8 @@ def _sum_in(key: str, message: str) -> Told | str:
     if (said["checksumalgorithm"], said["checksumtype"]) != ("CRC64NVME", "FULL_OBJECT"):
         return OTHER_SUM
     checksum, etag = said["checksum_base64"], said["etag"].strip('"')
-    is_sum = len(base64.b64decode(checksum, validate=True)) == 8
-    return Told(*forms_of(key), etag, checksum) if is_sum and etag else NO_LINE
+    crc_from_s3(checksum)  # raises where it is none
+    return Told(*forms_of(key), etag, checksum) if etag else NO_LINE
 
 
 def forms_of(key: str) -> tuple[str, str, str]:
@@ -161,7 +161,7 @@ def write_manifest(file: Path, bucket: str, objects: Iterable[tuple[str, str]]) 
     Raises:
         UsageFault: BATCH-MANIFEST, something is there already, or it cannot be written.
     """
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    count = 0
     try:
         if file.exists():
             raise UsageFault(
@@ -169,21 +169,15 @@ def write_manifest(file: Path, bucket: str, objects: Iterable[tuple[str, str]]) 
                 f"'{file}' is there already, and is left as it is.",
                 "Name another file, or move it away.",
             )
-        count = 0
-        with part.open("x", encoding="ascii", newline="") as text:
+        with Draft(file) as draft:
             for count, (key, version) in enumerate(objects, 1):  # noqa: B007 - the last one is the sum
-                text.write(f"{bucket},{quote(key)}{f',{version}' if version else ''}\n")
-            text.flush()
-            os.fsync(text.fileno())
-        if count:
-            part.rename(file)
+                draft.write(f"{bucket},{quote(key)}{f',{version}' if version else ''}\n".encode("ascii"))
+            if count:
+                draft.publish()
     except OSError as error:
         raise UsageFault(
             "BATCH-MANIFEST", f"'{file}' cannot be written: {error.strerror}.", "Name a file where you may write."
         ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
     return count
 
 
