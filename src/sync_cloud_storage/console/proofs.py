@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from sync_cloud_storage.balance import LEVELS, STATES, Sum
+from sync_cloud_storage.balance import LEVELS, STATES, WORDS, Sum
 from sync_cloud_storage.redact import redact
 from sync_cloud_storage.safe import safe
-from sync_cloud_storage.units import print_bytes
+from sync_cloud_storage.units import print_bytes, print_count
 from sync_cloud_storage.ways import way_out
 
 if TYPE_CHECKING:
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
     from sync_cloud_storage.balance import Finding, Verdict, Whole
 
-_WORDS = {
-    "proven": "proven in S3",
-    "uploaded": "in S3, not proven",
-    "downloaded": "only on the NAS",
-    "pending": "to download",
-    "failed": "failed",
-    "skipped": "skipped",
-}
 _SHOWN = 30
 
 
@@ -68,7 +60,7 @@ def verdict_lines(verdict: Verdict) -> list[Text]:
     states = {state: Sum(**found) for state, found in stated["states"].items()}
     lines += _sum_lines(Sum(**stated["listed"]), states)
     if unlisted := stated["exceptions"]["containers"]:
-        lines.append(Text(f"  {_count(unlisted, 'container')} not listed to the end, or skipped", style="yellow"))
+        lines.append(Text(f"  {print_count(unlisted, 'container')} not listed to the end, or skipped", style="yellow"))
     if stated["differences"]:
         lines.append(Text("Its sums did not add up when it was made.", style="bold red"))
     return [*lines, *(_finding_lines(verdict.finding) if verdict.finding else ())]
@@ -102,11 +94,11 @@ def _equation(whole: Whole) -> list[Text]:
         ("skipped", containers.skipped),
     )
     more = "".join(f", {count:,} {words}" for words, count in parts if count)
-    return [*lines, Text(f"  {_count(containers.known, 'container')}{more}")]
+    return [*lines, Text(f"  {print_count(containers.known, 'container')}{more}")]
 
 
 def _sum_lines(listed: Sum, states: dict[str, Sum]) -> list[Text]:
-    rows = [("", "listed", listed, "bold"), *((sign, _WORDS[name], states[name], "") for sign, name in _signed())]
+    rows = [("", "listed", listed, "bold"), *((sign, WORDS[name], states[name], "") for sign, name in _signed())]
     width = max(len(f"{found.blobs:,}") for _, _, found, _ in rows)
     return [
         Text(f"  {sign or ' '} {words:<17} {found.blobs:>{width},}  {print_bytes(found.bytes):>10}", style=style)
@@ -136,7 +128,7 @@ def _failures(whole: Whole) -> list[Text]:
         for code, amount in whole.balance.failed().items()
     ]
     found += [(code, f"{_blobs(amount)}, found by a check") for code, amount in whole.balance.found().items()]
-    found += [(code, f"{_count(count, 'container')} not listed") for code, count in whole.container_codes]
+    found += [(code, f"{print_count(count, 'container')} not listed") for code, count in whole.container_codes]
     lines = [Text(), Text("What went wrong, and the way out", style="bold")] if found else []
     for code, amount in found[:_SHOWN]:
         lines.append(Text(f"  {safe(code) or 'no code'}  {amount}"))
@@ -184,8 +176,4 @@ def _verdict(whole: Whole) -> Text:
 
 
 def _blobs(of: Sum) -> str:
-    return _count(of.blobs, "blob")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return print_count(of.blobs, "blob")
