@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
     Span = tuple[str, str | None]  # names from the first on, up to but without the second; None: to the end
 
+# All that can make a row of a page worth a look, in the order of the names; see `_is_as_known`.
+_AS_KNOWN = """
+SELECT blob, etag, coalesce(tier, ''), coalesce(skip_reason, ''), gone_at_utc IS NULL AND refused IS NULL FROM sync
+WHERE container = ? AND blob >= ?
+"""
+
 NEWS_MOST = 20  # what a report shows
 SUSPECTS_AT_ONCE = 100_000  # a container that was emptied may have millions; `pending_looks` has them all
 
@@ -137,6 +143,9 @@ class _Page:
 
     def settle(self, spans: Sequence[Span]) -> tuple[int, int]:
         """Write it; how many rows were added, and their bytes."""
+        if self._is_as_known(spans):
+            self.unchanged = len(self._given)
+            return 0, 0
         listed: list[int] = []
         missing: list[int] = []
         self._compare(self._known(spans), listed, missing)
@@ -159,6 +168,19 @@ class _Page:
         )
 
     # ------------------------------------------------------------------------------------------- what is known
+
+    def _is_as_known(self, spans: Sequence[Span]) -> bool:
+        """Whether the page shows just the rows that the catalog has, as it has them: nearly all pages do.
+
+        One comparison of two lists then, a quarter of what it takes to look at each row.
+        """
+        if len(spans) != 1 or self._database.row("SELECT 1 FROM suspects LIMIT 1"):
+            return False
+        begin, end = spans[0]
+        shown = [(name, row[2], row[8], row[9][3] if row[9] else "", 1) for name, row in self._given.items()]
+        upto = ("AND blob < ?", (end,)) if end is not None else ("", ())
+        sql = f"{_AS_KNOWN} {upto[0]} ORDER BY blob LIMIT ?"
+        return self._database.rows(sql, (self._container, begin, *upto[1], len(shown) + 1)) == sorted(shown)
 
     def _known(self, spans: Sequence[Span]) -> Iterator[tuple[Any, ...]]:
         """Rows of the spans, by one scan each; then those that the page names although they lie outside of them."""
